@@ -1,0 +1,1 @@
+"""Pytest plugin: options and fixtures of the conformance suite."""
