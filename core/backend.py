@@ -1,0 +1,134 @@
+"""What a dataplane is made of: its specification, the registry, and what it reads back."""
+
+from collections.abc import Callable, Iterator, Mapping
+from math import gcd
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from .addresses import IPFamily, Network
+from .errors import BackendUnavailable, PluginError
+from .features import Capabilities
+from .model import Endpoint, Masquerade, Match, Model, Refusal
+
+
+class DataplaneSettings(Struct, frozen=True):
+    """What a dataplane needs to know before the first plan.
+
+    ``instance`` names this proxy among others on the same node: every kernel object carries it, and no object
+    that doesn't is ever read or touched.
+    """
+
+    family: IPFamily
+    instance: str = "pointsman"
+
+
+class BackendSpec(Struct, frozen=True):
+    """A dataplane that can be chosen with ``--proxy-mode``.
+
+    ``make`` returns an object with ``dataplane_*`` hook implementations. It is called once per family, in the
+    network namespace that the dataplane is to serve, and must not touch the kernel's state.
+    """
+
+    name: str
+    summary: str
+    make: Callable[[DataplaneSettings], object]
+
+
+class BackendRegistry:
+    """The backends that are installed, by name."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, BackendSpec] = {}
+
+    def add(self, spec: BackendSpec) -> None:
+        """Register a backend.
+
+        Raises:
+            PluginError: the name is taken.
+        """
+        if spec.name in self._specs:
+            raise PluginError(f"backend {spec.name!r} is registered twice; uninstall one of its distributions")
+        self._specs[spec.name] = spec
+
+    def __getitem__(self, name: str) -> BackendSpec:
+        """The backend of that name; KeyError if there is none."""
+        return self._specs[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a backend of that name."""
+        return name in self._specs
+
+    def __iter__(self) -> Iterator[BackendSpec]:
+        """All backends, by name."""
+        return iter(sorted(self._specs.values(), key=lambda spec: spec.name))
+
+
+class Candidate(NamedTuple):
+    """A backend as the probe found it: its capabilities, or why it can't run."""
+
+    spec: BackendSpec
+    outcome: Capabilities | BackendUnavailable
+
+
+class ObservedAnswer(Struct, frozen=True):
+    """An answer as the kernel would give it: where to, with what shares, and what happens to the source."""
+
+    endpoints: frozenset[Endpoint]
+    masquerade: Masquerade
+    when_empty: Refusal | None = None
+
+
+class ObservedFrontend(Struct, frozen=True):
+    """A frontend as the kernel holds it: the content of `Frontend`, without names.
+
+    ``when_empty`` is None in answers that have endpoints, and weights are in lowest terms, so that what is
+    observed equals what was meant whenever packets can't tell them apart.
+    """
+
+    near: ObservedAnswer
+    far: ObservedAnswer | None = None
+    sources: frozenset[Network] | None = None
+    affinity: int = 0
+
+
+class Observed(Struct, frozen=True):
+    """A dataplane's state read back from the kernel.
+
+    ``strange`` lists what was found in our own tables and can't be said in the model's terms: damage, or
+    somebody else's edit.
+    """
+
+    frontends: Mapping[Match, ObservedFrontend]
+    cluster_ips: frozenset[bytes] = frozenset()
+    service_cidrs: frozenset[Network] = frozenset()
+    strange: tuple[str, ...] = ()
+
+
+def expected(model: Model) -> Observed:
+    """What a dataplane that holds ``model`` must observe."""
+    frontends = {}
+    for service, frontend in model.frontends():
+        near, *far = (
+            ObservedAnswer(
+                lowest_terms(service.pool(answer)),
+                answer.masquerade if service.pool(answer) else Masquerade.NEVER,
+                None if service.pool(answer) else service.when_empty,
+            )
+            for answer in frontend.answers
+        )
+        frontends[frontend.match] = ObservedFrontend(
+            near,
+            far[0] if far and far[0] != near else None,
+            None if frontend.sources is None else frozenset(frontend.sources),
+            service.affinity,
+        )
+    return Observed(frontends, frozenset(model.cluster_ips), frozenset(model.node.service_cidrs))
+
+
+def lowest_terms(pool: tuple[Endpoint, ...]) -> frozenset[Endpoint]:
+    """A pool with its weights divided by what they have in common, in no order."""
+    divisor = gcd(*(endpoint.weight for endpoint in pool))
+    if divisor <= 1:
+        return frozenset(pool)
+    return frozenset(Endpoint(e.address, e.port, e.weight // divisor) for e in pool)

@@ -1,0 +1,103 @@
+"""The hooks: specifications and nothing else.
+
+Three layers. *Acquire* hooks run once, at start-up, and tell Pointsman what there is. *Drive* hooks make one
+selected dataplane work; they are called on that dataplane's plugin alone, one instance per IP family.
+*Observe* hooks tell any number of plugins what happened; one of them raising stops neither the others nor the
+dataplane. Hooks are for once per process, event or sync, never per rule: a call costs microseconds.
+Everything calls them through `pointsman.core.plugins`, never directly.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from .packet import Packet, Trace
+from .plan import SyncPlan, SyncReport
+
+if TYPE_CHECKING:
+    from .backend import BackendRegistry, Candidate, Observed
+    from .config import ProxyConfig
+    from .features import Capabilities
+    from .source import SourceRegistry
+
+PROJECT = "pointsman"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Acquire:
+    """Once per process."""
+
+    @hookspec
+    def pointsman_register_backends(self, registry: "BackendRegistry") -> None:
+        """Add the dataplanes this plugin ships. A name that is taken is a `PluginError`."""
+
+    @hookspec
+    def pointsman_register_sources(self, registry: "SourceRegistry") -> None:
+        """Add the kinds of object source this plugin ships."""
+
+    @hookspec
+    def pointsman_add_options(self, commands: "argparse._SubParsersAction[Any]") -> None:
+        """Add subcommands, or options to existing ones, before the command line is parsed."""
+
+    @hookspec
+    def pointsman_configure(self, config: "ProxyConfig") -> None:
+        """The configuration is complete. Raise `ConfigError` to refuse it."""
+
+    @hookspec(firstresult=True)
+    def pointsman_select_backend(
+        self, candidates: "Sequence[Candidate]", config: "ProxyConfig"
+    ) -> str | None:
+        """Choose among probed backends, for ``--proxy-mode auto`` only; None leaves it to the next plugin."""
+
+
+class Drive:
+    """On one dataplane, which serves one IP family."""
+
+    @hookspec(firstresult=True)
+    def dataplane_probe(self) -> "Capabilities | None":
+        """Try what is needed on this machine, leaving no trace.
+
+        Raises `BackendUnavailable` where something that can't be done without is missing.
+        """
+
+    @hookspec(firstresult=True)
+    def dataplane_sync(self, plan: SyncPlan) -> SyncReport | None:
+        """Make the kernel hold ``plan.desired``, atomically as far as the kernel allows.
+
+        Raises `SyncError` if nothing was applied, `ResyncRequired` if what the kernel holds is now unknown.
+        """
+
+    @hookspec(firstresult=True)
+    def dataplane_observe(self) -> "Observed | None":
+        """Read back what the kernel really holds, in the model's terms."""
+
+    @hookspec(firstresult=True)
+    def dataplane_trace(self, packet: Packet) -> Trace | None:
+        """Follow a packet through what the kernel holds (not through what we believe it holds)."""
+
+    @hookspec(firstresult=True)
+    def dataplane_cleanup(self) -> bool | None:
+        """Remove everything this instance ever wrote; True if there was anything. Idempotent."""
+
+    @hookspec
+    def dataplane_close(self) -> None:
+        """Release sockets and other resources; what the kernel holds stays."""
+
+
+class Observe:
+    """Any number of listeners."""
+
+    @hookspec
+    def pointsman_before_sync(self, plan: SyncPlan) -> None:
+        """A plan is about to go to the dataplane."""
+
+    @hookspec
+    def pointsman_after_sync(self, plan: SyncPlan, report: SyncReport | None, error: Exception | None) -> None:
+        """The dataplane is done: with a report, or with the error that stopped it."""
+
+    @hookspec
+    def pointsman_shutdown(self) -> None:
+        """The process is about to end."""
