@@ -21,8 +21,10 @@ help: ## list the targets
 demo: $(VENV)/.demo ## set up, then show a Service at work in network namespaces (root); ARGS="--help" for options
 	@$(VENV)/bin/pointsman demo $(ARGS)
 
+# A version that pyenv has but not switched on is no more than a shim that fails: tox is shown them all.
 test: $(VENV)/.tox nft ## set up, then run every check (root; without it the tests that need it are skipped); ARGS="-e py311"
-	@$(VENV)/bin/tox run $(ARGS)
+	@PATH="$$PATH$$(command -v pyenv >/dev/null && printf ':%s' "$$(pyenv root)"/versions/*/bin)" \
+		$(VENV)/bin/tox run --quiet $(ARGS)
 
 dev: $(VENV)/.dev ## set up .venv for working on the code: tests, linters, type checker
 
