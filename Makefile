@@ -38,25 +38,25 @@ nft:
 		|| echo "Going on: tests that need nft are skipped" >&2
 
 # Debian packages ensurepip apart from Python, and venv needs it.
-$(VENV)/bin/python:
+$(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$$($(PYTHON) -V) is too old: Pointsman needs 3.11; make PYTHON=python3.12 picks another" >&2; false; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(call debian,python3-venv)
 	@echo "Creating $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/pip
 	@echo "Installing Pointsman into $(VENV)"
 	@$(PIP) install --editable '.[conformance]'
 	@touch $@
 
-$(VENV)/.tox: | $(VENV)/bin/python
+$(VENV)/.tox: | $(VENV)/bin/pip
 	@echo "Installing tox into $(VENV)"
 	@$(PIP) install tox
 	@touch $@
 
 # Older pips know no dependency groups.
-$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	@echo "Installing Pointsman and its tools into $(VENV)"
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --editable '.[conformance]' --group dev
