@@ -1,0 +1,56 @@
+"""Real machines in network namespaces, with servers and clients, for the demo and the conformance suite."""
+
+from .clients import DEFAULT_WAIT, Connection, NotConnected, burst, connect, open_connection, ping
+from .errors import LabClosed, LabUnavailable, ProtocolUnavailable
+from .lab import Capabilities, Capability, Lab
+from .netns import Namespace
+from .outcomes import Denied, EchoReply, Outcome, Refused, Reply, Silent
+from .servers import Server
+from .topology import (
+    EXTERNAL_CIDRS,
+    NODE,
+    POD_CIDRS,
+    REMOTE_POD_CIDRS,
+    ROUTER,
+    SECOND_NODE,
+    SERVICE_CIDRS,
+    Client,
+    LabSpec,
+    Machine,
+    Role,
+)
+
+__all__ = [
+    "DEFAULT_WAIT",
+    "EXTERNAL_CIDRS",
+    "NODE",
+    "POD_CIDRS",
+    "REMOTE_POD_CIDRS",
+    "ROUTER",
+    "SECOND_NODE",
+    "SERVICE_CIDRS",
+    "Capabilities",
+    "Capability",
+    "Client",
+    "Connection",
+    "Denied",
+    "EchoReply",
+    "Lab",
+    "LabClosed",
+    "LabSpec",
+    "LabUnavailable",
+    "Machine",
+    "Namespace",
+    "NotConnected",
+    "Outcome",
+    "ProtocolUnavailable",
+    "Refused",
+    "Reply",
+    "Role",
+    "Server",
+    "Silent",
+    "burst",
+    "connect",
+    "open_connection",
+    "ping",
+]

@@ -1,0 +1,116 @@
+"""Turn a laid-out topology into namespaces; the only place that makes interfaces, addresses and routes."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from socket import AF_INET, AF_INET6
+
+from pyroute2 import IPRoute
+
+from pointsman.core.addresses import IPFamily, family_of, parse_address
+
+from .netns import Namespace
+from .topology import Cable, Interface, Machine, Role, Route, Topology
+
+_NODAD = 0x02  # IFA_F_NODAD: an address without duplicate detection is usable at once
+_LOCAL_TABLE = 255
+_LOOPBACK = 1  # in every namespace
+_SCOPE_LINK = 253
+_SCOPE_HOST = 254
+
+_EVERYWHERE: dict[str, str | int] = {
+    # Both limits: the plain one is per destination, the mask also exempts from the one for all destinations.
+    "ipv4/icmp_ratelimit": 0,
+    "ipv4/icmp_ratemask": 0,
+    "ipv6/icmp/ratelimit": 0,
+    "ipv6/icmp/ratemask": "",
+    "ipv4/ping_group_range": "0 2147483647",
+    "ipv4/conf/all/rp_filter": 0,
+    "ipv4/conf/default/rp_filter": 0,
+    "ipv4/conf/all/send_redirects": 0,
+    "ipv4/conf/default/send_redirects": 0,
+    "ipv4/conf/all/accept_redirects": 0,
+    "ipv4/conf/default/accept_redirects": 0,
+    "ipv6/conf/all/accept_redirects": 0,
+    "ipv6/conf/default/accept_redirects": 0,
+    "ipv6/conf/default/accept_ra": 0,
+    "ipv6/conf/default/router_solicitations": 0,
+    "ipv6/conf/default/accept_dad": 0,
+}
+_NODE: dict[str, str | int] = {"ipv4/ip_forward": 1, "ipv6/conf/all/forwarding": 1}
+
+
+def build(topology: Topology, stack: ExitStack) -> dict[str, Namespace]:
+    """Make every machine of a topology; ``stack`` closes them, also those made before a failure.
+
+    Raises:
+        LabUnavailable: the machine lacks something a lab needs.
+        pyroute2.NetlinkError: the kernel refused an interface, address or route.
+    """
+    namespaces: dict[str, Namespace] = {}
+    for machine in topology.machines:
+        namespace = namespaces[machine.name] = stack.enter_context(Namespace(machine.name))
+        namespace.sysctl(_NODE | _EVERYWHERE if machine.role is Role.NODE else _EVERYWHERE)
+    for cable in topology.cables:
+        _connect(cable, namespaces)
+    for machine in topology.machines:
+        namespaces[machine.name].configure(partial(_configure, machine))
+    return namespaces
+
+
+def _connect(cable: Cable, namespaces: dict[str, Namespace]) -> None:
+    far_end = {"ifname": cable.far_interface, "net_ns_fd": namespaces[cable.far_machine].fileno()}
+    namespaces[cable.machine].configure(
+        lambda netlink: netlink.link("add", ifname=cable.interface, kind="veth", peer=far_end)
+    )
+
+
+def _configure(machine: Machine, netlink: IPRoute) -> None:
+    if machine.role is Role.ROUTER:
+        netlink.link("add", ifname=machine.interfaces[0].name, kind="bridge")
+    index = {link.get("ifname"): link["index"] for link in netlink.get_links()}
+    if machine.role is Role.ROUTER:
+        bridge, *ports = (index[interface.name] for interface in machine.interfaces)
+        for port in ports:
+            netlink.link("set", index=port, master=bridge)
+        _swallow(netlink)
+    _address(netlink, machine.interfaces, index)
+    for route in machine.routes:
+        _add_route(netlink, route, index[route.interface])
+
+
+def _address(netlink: IPRoute, interfaces: Sequence[Interface], index: dict[str, int]) -> None:
+    # Up first: a route over an interface that is down is refused.
+    for interface in interfaces:
+        netlink.link("set", index=index[interface.name], state="up")
+        for address, prefix in interface.addresses:
+            if family_of(parse_address(address)) is IPFamily.IPV4:
+                netlink.addr("add", index=index[interface.name], address=address, prefixlen=prefix)
+            else:
+                netlink.addr(
+                    "add", index=index[interface.name], address=address, prefixlen=prefix, flags=_NODAD
+                )
+
+
+def _add_route(netlink: IPRoute, route: Route, interface: int) -> None:
+    how: dict[str, object] = {"oif": interface, "family": AF_INET6 if ":" in route.destination else AF_INET}
+    if route.gateway is not None:
+        how["gateway"] = route.gateway
+    else:
+        how["scope"] = _SCOPE_LINK
+    if route.source is not None:
+        how["prefsrc"] = route.source
+    netlink.route("add", dst=route.destination, **how)
+
+
+def own_address(netlink: IPRoute, address: str) -> None:
+    """Make an address this machine's own without giving it to an interface."""
+    family = family_of(parse_address(address))
+    how = {"type": "local", "table": _LOCAL_TABLE, "scope": _SCOPE_HOST, "oif": _LOOPBACK}
+    netlink.route("replace", family=family, dst=f"{address}/{family.address_length * 8}", **how)
+
+
+def _swallow(netlink: IPRoute) -> None:
+    """Lose what has no other way: without such a route IPv6 answers "no route", which is no silence."""
+    for family, everything in ((AF_INET, "0.0.0.0/0"), (AF_INET6, "::/0")):
+        netlink.route("add", family=family, dst=everything, type="blackhole")
