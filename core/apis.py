@@ -201,7 +201,9 @@ Kind = type[Service] | type[EndpointSlice] | type[Node] | type[ServiceCIDR]
 
 KINDS: dict[str, Kind] = {kind.__name__: kind for kind in (Service, EndpointSlice, Node, ServiceCIDR)}
 _NAMESPACED = (Service, EndpointSlice)
-_DECODERS: dict[Kind, "msgspec.json.Decoder[Any]"] = {kind: msgspec.json.Decoder(kind) for kind in KINDS.values()}
+_DECODERS: dict[Kind, "msgspec.json.Decoder[Any]"] = {
+    kind: msgspec.json.Decoder(kind) for kind in KINDS.values()
+}
 
 
 class _Name(Struct):
@@ -282,7 +284,9 @@ def _checked(decoded: ApiObject) -> ApiObject:
         ports = decoded.ports or ()
     for index, port in enumerate(ports):
         if port.name and not _PORT_NAME.fullmatch(port.name):
-            field = f"$.spec.ports[{index}].name" if isinstance(decoded, Service) else f"$.ports[{index}].name"
+            field = (
+                f"$.spec.ports[{index}].name" if isinstance(decoded, Service) else f"$.ports[{index}].name"
+            )
             raise ObjectRejected(kind.__name__, name, field, f"{port.name[:80]!r} is not a port name")
     return decoded
 

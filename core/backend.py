@@ -48,7 +48,9 @@ class BackendRegistry:
             PluginError: the name is taken.
         """
         if spec.name in self._specs:
-            raise PluginError(f"backend {spec.name!r} is registered twice; uninstall one of its distributions")
+            raise PluginError(
+                f"backend {spec.name!r} is registered twice; uninstall one of its distributions"
+            )
         self._specs[spec.name] = spec
 
     def __getitem__(self, name: str) -> BackendSpec:

@@ -95,7 +95,9 @@ class Observe:
         """A plan is about to go to the dataplane."""
 
     @hookspec
-    def pointsman_after_sync(self, plan: SyncPlan, report: SyncReport | None, error: Exception | None) -> None:
+    def pointsman_after_sync(
+        self, plan: SyncPlan, report: SyncReport | None, error: Exception | None
+    ) -> None:
         """The dataplane is done: with a report, or with the error that stopped it."""
 
     @hookspec

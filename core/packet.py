@@ -11,8 +11,8 @@ from .model import Endpoint, Protocol
 class Packet(Struct, frozen=True):
     """The first packet of a connection, as this node meets it.
 
-    ``interface`` is where it came in, None for one the node itself sends. ``port`` is the destination's, 0 for
-    an ICMP echo (``protocol`` None). ``to_node`` says whether the destination is an address of the node:
+    ``interface`` is where it came in, None for one the node itself sends. ``port`` is the destination's, 0
+    for an ICMP echo (``protocol`` None). ``to_node`` says whether the destination is an address of the node:
     node ports answer only there.
     """
 

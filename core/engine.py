@@ -1,0 +1,277 @@
+"""The engine: objects in, plans out, one independent half per IP family.
+
+Single-threaded and without a clock of its own: `pointsman.core.loop` gives it a thread and a queue. Nothing
+is written before everything has been listed once (SYNC-01), so that rules from before a restart keep serving.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from .addresses import IPFamily, Network, parse_network
+from .apis import ApiObject, EndpointSlice, Kind, Node, Service, ServiceCIDR, kind_name
+from .config import ProxyConfig
+from .errors import DataplaneError
+from .frontends import FrontendRules
+from .model import NamespacedName
+from .node import NodeFacts, node_context, node_facts
+from .plan import SyncPlan, SyncReport
+from .plugins import Dataplane, Plugins
+from .proxy import FamilyProxy
+from .rejections import Rejections
+from .runner import BoundedFrequencyRunner, Clock
+from .source import Rejection
+
+KINDS: frozenset[Kind] = frozenset({Service, EndpointSlice, Node, ServiceCIDR})
+IDLE_SECONDS = 3600.0  # a full look at the kernel even when nothing happens (SYNC-03)
+
+log = logging.getLogger(__name__)
+
+
+class Family:
+    """One family at work: its half of the engine, its dataplane, its timetable."""
+
+    def __init__(self, proxy: FamilyProxy, dataplane: Dataplane, runner: BoundedFrequencyRunner) -> None:
+        self.proxy = proxy
+        self.dataplane = dataplane
+        self.runner = runner
+        self.chunk: int | None = None
+
+
+class Engine:
+    """Keeps the kernel as the objects say.
+
+    Args:
+        config: the settings.
+        dataplanes: the dataplane of each family that is served.
+        plugins: who is told of syncs.
+        clock: monotonic seconds, for the timetable.
+        now: seconds since the epoch, for latencies.
+    """
+
+    def __init__(
+        self,
+        config: ProxyConfig,
+        dataplanes: Mapping[IPFamily, Dataplane],
+        plugins: Plugins,
+        *,
+        clock: Clock = time.monotonic,
+        now: Clock = time.time,
+    ) -> None:
+        self._config = config
+        self._plugins = plugins
+        self._now = now
+        self._listed: set[Kind] = set()
+        self._facts = NodeFacts()
+        self._interface_addresses: frozenset[bytes] = frozenset()
+        self._cidrs: dict[NamespacedName, tuple[Network, ...]] = {}
+        self.rejections = Rejections()
+        self.families = {
+            family: Family(
+                FamilyProxy(family, config, node_context(config, family, self._facts, (), ()), started=now()),
+                dataplane,
+                BoundedFrequencyRunner(
+                    clock,
+                    min_interval=config.min_sync_period,
+                    max_interval=IDLE_SECONDS,
+                    retry_interval=config.sync_period,
+                ),
+            )
+            for family, dataplane in dataplanes.items()
+        }
+
+    def probe(self) -> None:
+        """Ask every dataplane what it can do. Raises `BackendUnavailable`."""
+        for family in self.families.values():
+            family.chunk = family.dataplane.probe().cold_start_chunk
+
+    def replaced(self, kind: Kind, objects: Iterable[ApiObject]) -> None:
+        """Take in all the objects of a kind; any other is gone, and the kind counts as listed."""
+        left = self._names(kind)
+        for listed in objects:
+            left.discard(_name(listed))
+            self.updated(listed)
+        for name in left:
+            self.deleted(kind, name)
+        self._listed.add(kind)
+        self._request()
+
+    def updated(self, updated: ApiObject) -> None:
+        """Take in an added or changed object."""
+        proxies = [family.proxy for family in self.families.values()]
+        rejections: list[Rejection] = []
+        if isinstance(updated, Service):
+            for proxy in proxies:
+                rejections += proxy.services.update(updated)
+        elif isinstance(updated, EndpointSlice):
+            for proxy in proxies:
+                rejections += proxy.endpoints.update(updated)
+        elif isinstance(updated, ServiceCIDR):
+            self._cidrs[_name(updated)], rejections = _networks(updated)
+            self._refresh_context()
+        elif updated.metadata.name == self._config.node_name:
+            facts, rejections = node_facts(updated)
+            self._set_facts(facts)
+        self.rejections.report((kind_name(updated), _name(updated)), rejections)
+        self._request()
+
+    def deleted(self, kind: Kind, name: NamespacedName) -> None:
+        """Take in that an object is gone."""
+        for family in self.families.values():
+            if kind is Service:
+                family.proxy.services.delete(name)
+            elif kind is EndpointSlice:
+                family.proxy.endpoints.delete(name, self._now())
+        if kind is ServiceCIDR and self._cidrs.pop(name, None) is not None:
+            self._refresh_context()
+        if kind is Node and name.name == self._config.node_name:
+            log.warning("node_deleted", extra={"node": name.name})  # its last state stays (IN-NODE-07)
+        self.rejections.report((kind.__name__, name), ())
+        self._request()
+
+    def rejected(self, origin: str, rejections: Iterable[Rejection]) -> None:
+        """Take in all that a source finds wrong at an origin now."""
+        self.rejections.report(origin, rejections)
+
+    def set_interface_addresses(self, addresses: Iterable[bytes]) -> None:
+        """Take in the addresses of this node's interfaces (SVC-NP-06)."""
+        self._interface_addresses = frozenset(addresses)
+        self._refresh_context()
+        self._request()
+
+    def request_full(self, family: IPFamily) -> None:
+        """Have a family's dataplane look at the kernel: somebody else may have changed it."""
+        self.families[family].proxy.request_full()
+        self.families[family].runner.request()
+
+    def wait(self) -> float | None:
+        """Seconds until a sync is due, 0 if one is; None if none will be without news."""
+        if not self.ready():
+            return None
+        waits = [wait for f in self.families.values() if (wait := f.runner.wait()) is not None]
+        return min(waits, default=None)
+
+    def ready(self) -> bool:
+        """Whether everything has been listed once."""
+        return self._listed >= KINDS
+
+    def run_due(self) -> None:
+        """Sync the families that are due; one that fails doesn't stop another (PRO-02)."""
+        for family in self.families.values():
+            if family.runner.wait() == 0:
+                self._run(family)
+
+    def _run(self, family: Family) -> None:
+        if family.runner.forced():
+            family.proxy.request_full()
+        ok = True
+        while ok and family.proxy.pending():
+            plan = family.proxy.plan(family.chunk)
+            ok = self._sync(family, plan)
+            if plan.complete:
+                break
+        family.runner.ran(ok=ok)
+
+    def _sync(self, family: Family, plan: SyncPlan) -> bool:
+        """Carry out one plan; whether the dataplane now holds what it desires."""
+        if not plan.full and not plan.delta:
+            family.proxy.done(plan)
+            return True
+        self._plugins.before_sync(plan)
+        report: SyncReport | None = None
+        failure: DataplaneError | None = None
+        began = time.perf_counter()
+        try:
+            report = family.dataplane.sync(plan)
+            family.proxy.done(plan)
+        except DataplaneError as error:
+            failure = error
+            family.proxy.failed()
+        self._log_sync(family, plan, report, failure, time.perf_counter() - began)
+        self._plugins.after_sync(plan, report, failure)
+        return failure is None
+
+    def _log_sync(
+        self,
+        family: Family,
+        plan: SyncPlan,
+        report: SyncReport | None,
+        failure: DataplaneError | None,
+        seconds: float,
+    ) -> None:
+        fields: dict[str, object] = {
+            "family": str(plan.family),
+            "full": plan.full,
+            "services": len(plan.desired.services),
+            "changed": len(plan.delta.services),
+            "seconds": round(seconds, 6),
+        }
+        if report is not None:
+            log.info("synced", extra=fields | {"transactions": report.transactions, "writes": report.writes})
+        else:
+            log.error(
+                "sync_failed", extra=fields | {"error": str(failure), "kept": "the rules of the last sync"}
+            )
+        for name, conflicts in family.proxy.conflicts(change.name for change in plan.delta.services).items():
+            self.rejections.report(
+                ("conflict", plan.family, name),
+                (
+                    Rejection("Service", str(name.service), str(c.match), f"it belongs to {c.winner} already")
+                    for c in conflicts
+                ),
+            )
+
+    def _request(self) -> None:
+        for family in self.families.values():
+            if family.proxy.pending():
+                family.runner.request()
+
+    def _names(self, kind: Kind) -> set[NamespacedName]:
+        """The names of a kind that anything is known of."""
+        if kind is ServiceCIDR:
+            return set(self._cidrs)
+        names: set[NamespacedName] = set()
+        for family in self.families.values():
+            if kind is Service:
+                names |= family.proxy.services.current.keys()
+            elif kind is EndpointSlice:
+                names |= family.proxy.endpoints.current.keys()
+        return names
+
+    def _set_facts(self, facts: NodeFacts) -> None:
+        # Addresses count as they were first known; a later change is only worth a word (IN-NODE-03).
+        if self._facts.ips and facts.ips != self._facts.ips:
+            log.warning("node_ips_changed", extra={"kept": "the first ones until the next start"})
+            facts = replace(facts, ips=self._facts.ips)
+        if facts != self._facts:
+            self._facts = facts
+            self._refresh_context()
+
+    def _refresh_context(self) -> None:
+        cidrs = {network for networks in self._cidrs.values() for network in networks}
+        for family, state in self.families.items():
+            context = node_context(self._config, family, self._facts, self._interface_addresses, cidrs)
+            rules = FrontendRules(
+                zone=self._facts.zone,
+                node_ip=self._facts.ip(family),
+                knows_local_pods=context.local is not None,
+                masquerade_all=self._config.masquerade_all,
+            )
+            state.proxy.set_context(context, rules)
+
+
+def _name(named: ApiObject) -> NamespacedName:
+    return NamespacedName(named.metadata.namespace, named.metadata.name)
+
+
+def _networks(cidr: ServiceCIDR) -> tuple[tuple[Network, ...], list[Rejection]]:
+    networks, rejections = [], []
+    for text in (cidr.spec.cidrs if cidr.spec else None) or ():
+        try:
+            networks.append(parse_network(text))
+        except ValueError as error:
+            reason = f"{error}; it is skipped"
+            rejections.append(Rejection("ServiceCIDR", cidr.metadata.name, "$.spec.cidrs", reason))
+    return tuple(networks), rejections

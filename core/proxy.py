@@ -1,0 +1,127 @@
+"""One IP family's half of the engine: from tracked objects to plans, and from outcomes to what is applied."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from .addresses import IPFamily
+from .claims import Claims, Conflict
+from .config import ProxyConfig
+from .endpointsmap import EndpointsMap
+from .frontends import FrontendRules, service_frontends
+from .model import Model, NamespacedName, NodeContext, ServicePortName
+from .plan import SyncPlan, advance
+from .servicemap import ServiceMap
+
+DNS_PORT = 53
+API_SERVICE = NamespacedName("default", "kubernetes")
+
+
+class FamilyProxy:
+    """Plans for one family (PRO-02).
+
+    What the dataplane holds, ``applied``, advances only when a plan is reported done; a failed plan therefore
+    loses nothing: the next one is made from the same ground, and is full (SYNC-07).
+    """
+
+    def __init__(
+        self, family: IPFamily, config: ProxyConfig, context: NodeContext, *, started: float = 0.0
+    ) -> None:
+        """``started`` is when the process did, in seconds since the epoch (TRK-06)."""
+        self.family = family
+        self.services = ServiceMap(family, external_ips_allowed=config.external_ips_allowed)
+        self.endpoints = EndpointsMap(family, config.node_name, since=started)
+        self.applied = Model(context)
+        self._context = context
+        self._rules = FrontendRules()
+        self._claims = Claims()
+        self._ports: dict[NamespacedName, tuple[ServicePortName, ...]] = {}
+        # Service ports whose applied state may differ from the resolved one, until a plan is done.
+        self._unsettled: set[ServicePortName] = set()
+        self._planned: set[ServicePortName] = set()
+        self._full = True
+        self._cold = True
+        self._in_parts = False
+
+    def set_context(self, context: NodeContext, rules: FrontendRules) -> None:
+        """Take in what changed on the node; new rules touch every service port."""
+        self._context = context
+        if rules != self._rules:
+            self._rules = rules
+            self._recompute(tuple(self._ports))
+
+    def request_full(self) -> None:
+        """Make the next plan full: the dataplane is to look at the kernel before it writes."""
+        self._full = True
+
+    def pending(self) -> bool:
+        """Whether a plan would have anything to do."""
+        return bool(
+            self._full
+            or self._unsettled
+            or self.services.pending
+            or self.endpoints.pending
+            or self._context != self.applied.node
+        )
+
+    def plan(self, chunk: int | None = None) -> SyncPlan:
+        """What the dataplane has to do now.
+
+        ``chunk`` bounds the service ports of one plan of a cold start: the API server and DNS come first,
+        and a last plan, full again, completes it. Whoever carried out an incomplete plan asks for the next
+        at once.
+        """
+        self._recompute(self.services.pending.keys() | self.endpoints.pending_services())
+        complete = not self._cold or chunk is None or len(self._unsettled) <= chunk
+        self._planned = set(self._unsettled)
+        if not complete:
+            self._planned = set(sorted(self._unsettled, key=self._urgency)[:chunk])
+        changes = ((name, self._claims.resolved(name)) for name in self._planned)
+        desired, delta = advance(self.applied, changes, self._context)
+        return SyncPlan(
+            family=self.family,
+            desired=desired,
+            delta=delta,
+            # What a cold start in parts left alone, its last plan must look at.
+            full=self._full or (complete and self._in_parts),
+            complete=complete,
+            triggers=self.endpoints.triggers() if complete else (),
+            stale_udp=self.endpoints.stale_udp() if complete else frozenset(),
+        )
+
+    def done(self, plan: SyncPlan) -> None:
+        """The dataplane holds what ``plan``, the last one made, desired."""
+        self.applied = plan.desired
+        self._unsettled -= self._planned
+        self._full = False
+        self._in_parts = not plan.complete
+        if plan.complete:
+            self._cold = False
+            self.services.settle()
+            self.endpoints.settle()
+
+    def failed(self) -> None:
+        """The last plan made was not carried out."""
+        self._full = True
+
+    def conflicts(self, names: Iterable[ServicePortName]) -> Mapping[ServicePortName, Sequence[Conflict]]:
+        """The addresses that each of some service ports claims and doesn't get."""
+        return self._claims.conflicts(names)
+
+    def _recompute(self, services: Iterable[NamespacedName]) -> None:
+        for service in services:
+            ports = self.services.current.get(service, ())
+            names = tuple(port.name for port in ports)
+            for gone in set(self._ports.get(service, ())).difference(names):
+                self._unsettled |= self._claims.put(gone, None, "")
+            for port in ports:
+                state = service_frontends(port, self.endpoints.endpoints(port.name), self._rules)
+                self._unsettled |= self._claims.put(port.name, state, port.created)
+            if names:
+                self._ports[service] = names
+            else:
+                self._ports.pop(service, None)
+
+    def _urgency(self, name: ServicePortName) -> tuple[bool, bool, ServicePortName]:
+        """Sorts what everything else on a node waits for to the front: the API server, then DNS."""
+        state = self._claims.resolved(name)
+        is_dns = state is not None and any(f.match.port == DNS_PORT for f in state.frontends)
+        return (name.service != API_SERVICE, not is_dns, name)
