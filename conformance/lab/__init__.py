@@ -6,19 +6,19 @@ from .lab import Capabilities, Capability, Lab
 from .netns import Namespace
 from .outcomes import Denied, EchoReply, Outcome, Refused, Reply, Silent
 from .servers import Server
-from .topology import (
+from .spec import (
     EXTERNAL_CIDRS,
     NODE,
     POD_CIDRS,
     REMOTE_POD_CIDRS,
     ROUTER,
     SECOND_NODE,
+    SEGMENT_CIDRS,
     SERVICE_CIDRS,
     Client,
     LabSpec,
-    Machine,
-    Role,
 )
+from .topology import Machine, Role
 
 __all__ = [
     "DEFAULT_WAIT",
@@ -28,6 +28,7 @@ __all__ = [
     "REMOTE_POD_CIDRS",
     "ROUTER",
     "SECOND_NODE",
+    "SEGMENT_CIDRS",
     "SERVICE_CIDRS",
     "Capabilities",
     "Capability",

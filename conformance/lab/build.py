@@ -1,20 +1,22 @@
 """Turn a laid-out topology into namespaces; the only place that makes interfaces, addresses and routes."""
 
+import errno
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from socket import AF_INET, AF_INET6
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from pointsman.core.addresses import IPFamily, family_of, parse_address
 
-from .netns import Namespace
+from .errors import LabUnavailable
+from .netns import LOOPBACK, Namespace
 from .topology import Cable, Interface, Machine, Role, Route, Topology
 
 _NODAD = 0x02  # IFA_F_NODAD: an address without duplicate detection is usable at once
 _LOCAL_TABLE = 255
-_LOOPBACK = 1  # in every namespace
 _SCOPE_LINK = 253
 _SCOPE_HOST = 254
 
@@ -61,13 +63,27 @@ def build(topology: Topology, stack: ExitStack) -> dict[str, Namespace]:
 def _connect(cable: Cable, namespaces: dict[str, Namespace]) -> None:
     far_end = {"ifname": cable.far_interface, "net_ns_fd": namespaces[cable.far_machine].fileno()}
     namespaces[cable.machine].configure(
-        lambda netlink: netlink.link("add", ifname=cable.interface, kind="veth", peer=far_end)
+        lambda netlink: add_link(netlink, cable.interface, "veth", peer=far_end)
     )
+
+
+def add_link(netlink: IPRoute, name: str, kind: str, **options: object) -> None:
+    """Add a virtual interface.
+
+    Raises:
+        LabUnavailable: the kernel has none of this kind.
+    """
+    try:
+        netlink.link("add", ifname=name, kind=kind, **options)
+    except NetlinkError as error:
+        if error.code != errno.EOPNOTSUPP:
+            raise
+        raise LabUnavailable(f"the kernel has no {kind} interfaces", f"load its module {kind}") from error
 
 
 def _configure(machine: Machine, netlink: IPRoute) -> None:
     if machine.role is Role.ROUTER:
-        netlink.link("add", ifname=machine.interfaces[0].name, kind="bridge")
+        add_link(netlink, machine.interfaces[0].name, "bridge")
     index = {link.get("ifname"): link["index"] for link in netlink.get_links()}
     if machine.role is Role.ROUTER:
         bridge, *ports = (index[interface.name] for interface in machine.interfaces)
@@ -106,7 +122,7 @@ def _add_route(netlink: IPRoute, route: Route, interface: int) -> None:
 def own_address(netlink: IPRoute, address: str) -> None:
     """Make an address this machine's own without giving it to an interface."""
     family = family_of(parse_address(address))
-    how = {"type": "local", "table": _LOCAL_TABLE, "scope": _SCOPE_HOST, "oif": _LOOPBACK}
+    how = {"type": "local", "table": _LOCAL_TABLE, "scope": _SCOPE_HOST, "oif": LOOPBACK}
     netlink.route("replace", family=family, dst=f"{address}/{family.address_length * 8}", **how)
 
 

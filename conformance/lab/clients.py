@@ -9,7 +9,6 @@ import errno
 import itertools
 import os
 import select
-import selectors
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from pointsman.core.model import Protocol
 from .flows import DatagramFlow, EchoFlow, Flow, StreamFlow
 from .netns import Namespace
 from .outcomes import Outcome, Reply
+from .race import Race
 
 DEFAULT_WAIT = 1.2
 """Seconds after which an attempt counts as silent."""
@@ -167,70 +167,13 @@ def burst(  # noqa: PLR0913 - all but the destination are options, by keyword
     Raises:
         OSError: as in `connect`.
     """
-    turns = itertools.cycle(sources) if sources else ()
-    with _Race(wait, progress) as race:
+    turns = itertools.cycle(sources)
+    with Race(wait, concurrency, progress) as race:
         for begun in range(0, count, concurrency):
             batch = min(concurrency, count - begun)
-            for flow in _flows(
-                namespace, (destination, port), protocol, tuple(itertools.islice(turns, batch)), batch, size
-            ):
-                race.admit(flow, concurrency)
+            from_here = tuple(itertools.islice(turns, batch))
+            race.admit(_flows(namespace, (destination, port), protocol, from_here, batch, size))
         return race.finish()
-
-
-class _Race:
-    """Flows under way at the same time. They all have the same wait, so the oldest is the first to expire."""
-
-    def __init__(self, wait: float, progress: Callable[[int, Outcome], None] | None) -> None:
-        self._wait = wait
-        self._progress = progress
-        self._selector = selectors.DefaultSelector()
-        self._under_way: dict[Flow, tuple[int, float]] = {}
-        self._outcomes: dict[int, Outcome] = {}
-        self._begun = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for flow in self._under_way:
-            flow.close()
-        self._selector.close()
-
-    def admit(self, flow: Flow, limit: int) -> None:
-        """Start a flow once fewer than ``limit`` are under way."""
-        while len(self._under_way) >= limit:
-            self._step()
-        index, self._begun = self._begun, self._begun + 1
-        self._under_way[flow] = index, time.monotonic() + self._wait
-        self._selector.register(flow, selectors.EVENT_READ)
-        self._settle(flow, flow.start())
-
-    def finish(self) -> list[Outcome]:
-        """Wait for all; the outcomes in order of admission."""
-        while self._under_way:
-            self._step()
-        return [self._outcomes[index] for index in range(self._begun)]
-
-    def _step(self) -> None:
-        _, deadline = next(iter(self._under_way.values()))
-        for key, _ in self._selector.select(max(0.0, deadline - time.monotonic())):
-            assert isinstance(key.fileobj, Flow)
-            self._settle(key.fileobj, key.fileobj.advance())
-        now = time.monotonic()
-        overdue = [flow for flow, (_, deadline) in self._under_way.items() if deadline <= now]
-        for flow in overdue:
-            self._settle(flow, flow.expire(self._wait))
-
-    def _settle(self, flow: Flow, outcome: Outcome | None) -> None:
-        if outcome is None:
-            return
-        index, _ = self._under_way.pop(flow)
-        self._selector.unregister(flow)
-        flow.close()
-        self._outcomes[index] = outcome
-        if self._progress is not None:
-            self._progress(len(self._outcomes), outcome)
 
 
 def _await(flow: Flow, wait: float) -> Outcome:

@@ -12,9 +12,15 @@ from pointsman.core.model import Protocol
 
 from .build import build, own_address
 from .errors import ProtocolUnavailable
+from .layout import lay_out
 from .netns import Namespace
 from .servers import Server, ServerThread
-from .topology import NODE, ROUTER, SECOND_NODE, LabSpec, Machine, lay_out
+from .spec import NODE, ROUTER, SECOND_NODE, LabSpec
+from .topology import Machine
+
+# SCTP has no error queue: a refusal by ICMP is felt only when the first packet is repeated, after 3 s unless
+# told otherwise.
+_QUICK_SCTP = {"sctp/rto_min": 100, "sctp/rto_initial": 100}
 
 
 class Capability(Struct, frozen=True):
@@ -54,6 +60,9 @@ class Lab:
             self._servers = ServerThread()
             stack.callback(self._servers.close)
             self.capabilities = Capabilities(_probe_sctp(self.node))
+            if self.capabilities.sctp.present:
+                for namespace in self._namespaces.values():
+                    namespace.sysctl(_QUICK_SCTP)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:

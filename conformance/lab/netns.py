@@ -19,13 +19,17 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from pyroute2 import IPRoute
 
 from .errors import LabClosed, LabUnavailable
+
+LOOPBACK = 1
+"""The index the kernel gives the loopback interface of every namespace."""
 
 _CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 _CLIENT_PORTS = range(32768, 61000)  # the kernel's own choice, above the node ports
@@ -118,10 +122,10 @@ class Namespace:
         """
         return self.run(_open_sockets, count, family, kind, protocol)
 
-    def popen(
-        self, argv: Sequence[str], *, stdout: int | IO[Any] | None = None, stderr: int | IO[Any] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a program inside; it is killed when the namespace closes or this process dies.
+
+        ``options`` are `subprocess.Popen`'s; unless told otherwise it reads nothing.
 
         Raises:
             LabUnavailable: util-linux's ``setpriv``, which ties the program's life to ours, is missing.
@@ -132,8 +136,9 @@ class Namespace:
         if shutil.which("setpriv") is None:
             raise LabUnavailable("there is no setpriv program", "install util-linux")
         tied = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-        child = self.run(subprocess.Popen, tied, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
-        self._children.append(child)
+        start = partial(subprocess.Popen[Any], tied, **({"stdin": subprocess.DEVNULL} | options))
+        child = self.run(start)
+        self._children = [running for running in self._children if running.poll() is None] + [child]
         return child
 
     def close(self) -> None:
@@ -154,8 +159,12 @@ def _enter() -> tuple[threading.Thread, int, IPRoute]:
     if _libc.unshare(_CLONE_NEWNET) != 0:
         raise _refused(ctypes.get_errno())
     fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    netlink = IPRoute()
-    netlink.link("set", index=1, state="up")  # the kernel gives every namespace's loopback index 1
+    try:
+        netlink = IPRoute()
+        netlink.link("set", index=LOOPBACK, state="up")
+    except BaseException:
+        os.close(fd)
+        raise
     return threading.current_thread(), fd, netlink
 
 
@@ -173,7 +182,8 @@ def _write_sysctls(settings: Mapping[str, str | int]) -> None:
         try:
             (_SYSCTL / name).write_text(f"{value}\n")
         except FileNotFoundError:
-            raise LabUnavailable(f"this kernel has no setting net/{name}", "use one that has") from None
+            reason = f"this kernel has no setting net/{name}"
+            raise LabUnavailable(reason, "use a newer one, with IPv6 on") from None
         except OSError as error:
             reason = f"net/{name} can't be set ({error.strerror})"
             raise LabUnavailable(reason, "mount /proc/sys writable, as in a privileged container") from error
