@@ -13,15 +13,22 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
+# --- sockets (asm-generic/socket.h; not in Python's socket module) --------------------------------
+SO_ATTACH_FILTER: Final = 26
+SO_SNDBUFFORCE: Final = 32
+SO_RCVBUFFORCE: Final = 33
+
 # --- netlink -------------------------------------------------------------------------------------
 NETLINK_NETFILTER: Final = 12
 SOL_NETLINK: Final = 270
+NETLINK_ADD_MEMBERSHIP: Final = 1
 NETLINK_CAP_ACK: Final = 10
 NETLINK_EXT_ACK: Final = 11
 
 NLMSG_NOOP: Final = 1
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
+NLMSG_OVERRUN: Final = 4
 
 NLM_F_REQUEST: Final = 0x01
 NLM_F_ACK: Final = 0x04
@@ -81,12 +88,18 @@ NFT_MSG_GETSETELEM: Final = 13
 NFT_MSG_DELSETELEM: Final = 14
 NFT_MSG_NEWGEN: Final = 15
 NFT_MSG_GETGEN: Final = 16
+NFT_MSG_NEWOBJ: Final = 18
+NFT_MSG_DELOBJ: Final = 20
+NFT_MSG_NEWFLOWTABLE: Final = 22
+NFT_MSG_DELFLOWTABLE: Final = 24
 # Deletions that do not mind a missing object: Linux 6.3 and newer.
 NFT_MSG_DESTROYTABLE: Final = 26
 NFT_MSG_DESTROYCHAIN: Final = 27
 NFT_MSG_DESTROYRULE: Final = 28
 NFT_MSG_DESTROYSET: Final = 29
 NFT_MSG_DESTROYSETELEM: Final = 30
+NFT_MSG_DESTROYOBJ: Final = 31
+NFT_MSG_DESTROYFLOWTABLE: Final = 32
 
 # --- attributes ----------------------------------------------------------------------------------
 NFTA_LIST_ELEM: Final = 1
@@ -199,6 +212,7 @@ NFTA_LIMIT_BURST: Final = 3
 NFTA_LIMIT_TYPE: Final = 4
 NFTA_LIMIT_FLAGS: Final = 5
 NFTA_LOG_PREFIX: Final = 2
+NFTA_LOG_LEVEL: Final = 5
 NFTA_REJECT_TYPE: Final = 1
 NFTA_REJECT_ICMP_CODE: Final = 2
 NFTA_NAT_TYPE: Final = 1
@@ -232,6 +246,7 @@ NFT_META_OIFNAME: Final = 7
 NFT_META_NFPROTO: Final = 15
 NFT_META_L4PROTO: Final = 16
 
+IP_CT_DIR_ORIGINAL: Final = 0
 NFT_CT_STATE: Final = 0
 NFT_CT_STATUS: Final = 2
 NFT_CT_MARK: Final = 3
@@ -254,6 +269,7 @@ NFT_LOOKUP_F_INV: Final = 1
 NFT_NG_RANDOM: Final = 1
 
 NFT_NAT_DNAT: Final = 1
+NF_NAT_RANGE_MAP_IPS: Final = 0x01
 NF_NAT_RANGE_PROTO_SPECIFIED: Final = 0x02
 NF_NAT_RANGE_PROTO_RANDOM_FULLY: Final = 0x10
 
@@ -306,6 +322,7 @@ class VerdictCode(IntEnum):
 
     DROP = 0
     ACCEPT = 1
+    CONTINUE = -1
     JUMP = -3
     GOTO = -4
     RETURN = -5
@@ -346,13 +363,13 @@ class DataType(IntEnum):
     INTEGER = 4
     IPV4_ADDR = 7
     IPV6_ADDR = 8
-    ETHER_TYPE = 11
+    ETHER_TYPE = 10
     INET_PROTO = 12
     INET_SERVICE = 13
     MARK = 19
     CT_STATE = 26
     CT_STATUS = 28
-    FIB_ADDRTYPE = 40
+    FIB_ADDRTYPE = 38
     IFNAME = 41
 
 

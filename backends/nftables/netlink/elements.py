@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from . import constants as nf
 from .attributes import HEADER_SIZE, attribute, be32, be64, iterate, nested, table, to_int, to_text
-from .constants import SetFlag, VerdictCode
+from .constants import SetFlag
 from .expressions import data_value, data_verdict
 from .selectors import userdata
 from .sets import SetSpec
@@ -22,9 +22,9 @@ _END = be32(nf.NFTA_SET_ELEM_FLAGS, nf.NFT_SET_ELEM_INTERVAL_END)
 
 
 class Verdict(NamedTuple):
-    """What a verdict map's element decides; ``chain`` for jump and goto."""
+    """What a verdict map's element decides: a :class:`.VerdictCode`, with a ``chain`` for jump and goto."""
 
-    code: VerdictCode
+    code: int
     chain: str | None = None
 
 
@@ -251,7 +251,7 @@ def parse_data(buffer: bytes) -> bytes | Verdict:
     verdict = table(found[nf.NFTA_DATA_VERDICT])
     chain = verdict.get(nf.NFTA_VERDICT_CHAIN)
     code = int.from_bytes(verdict[nf.NFTA_VERDICT_CODE], "big", signed=True)
-    return Verdict(VerdictCode(code), None if chain is None else to_text(chain))
+    return Verdict(code, None if chain is None else to_text(chain))
 
 
 def parse_comment(records: bytes) -> str:

@@ -41,16 +41,14 @@ def data_value(value: bytes) -> bytes:
     return attribute(nf.NFTA_DATA_VALUE, value)
 
 
-def data_verdict(code: VerdictCode, chain: str | None = None) -> bytes:
+def data_verdict(code: int, chain: str | None = None) -> bytes:
     """``NFTA_DATA_VERDICT``: a verdict, with the chain's name for ``JUMP`` and ``GOTO``.
 
     Raises:
         ValueError: a chain is missing, or named where the verdict takes none.
     """
     if (chain is not None) != (code in (VerdictCode.JUMP, VerdictCode.GOTO)):
-        raise ValueError(
-            f"verdict {code.name.lower()}: chain {chain!r}; jump and goto need one, others take none"
-        )
+        raise ValueError(f"verdict {code}: chain {chain!r}; jump and goto need one, others take none")
     target = b"" if chain is None else string(nf.NFTA_VERDICT_CHAIN, chain)
     return nested(nf.NFTA_DATA_VERDICT, be32(nf.NFTA_VERDICT_CODE, code), target)
 
@@ -149,7 +147,7 @@ def immediate(dreg: int, value: bytes) -> bytes:
     )
 
 
-def verdict(code: VerdictCode, chain: str | None = None) -> bytes:
+def verdict(code: int, chain: str | None = None) -> bytes:
     """End the rule with a verdict."""
     return expression(
         "immediate",

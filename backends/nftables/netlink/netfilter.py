@@ -18,7 +18,7 @@ from typing import Self
 
 from . import constants as nf
 from . import framing, objects
-from .attributes import string, table, to_int
+from .attributes import string, table
 from .constants import Family
 from .elements import Element, ElementCodec, Verdict, parse_elements
 from .errors import DumpInterrupted, Failure, NetlinkError, OutcomeUnknown, StaleGeneration
@@ -37,19 +37,20 @@ _RECEIVE_SIZE = 1 << 16
 _DUMP_ATTEMPTS = 8
 
 
-def open_netlink(groups: int = 0) -> socket.socket:
+def open_netlink() -> socket.socket:
     """A bound, non-blocking ``NETLINK_NETFILTER`` socket in the calling thread's network namespace.
 
     Raises:
-        OSError: the kernel has no nfnetlink, or no memory.
+        PermissionError: without ``CAP_NET_ADMIN`` the kernel lets nobody read or change nf_tables.
+        OSError: the kernel has no nfnetlink.
     """
     opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, nf.NETLINK_NETFILTER)
     try:
         opened.setsockopt(nf.SOL_NETLINK, nf.NETLINK_EXT_ACK, 1)
         opened.setsockopt(nf.SOL_NETLINK, nf.NETLINK_CAP_ACK, 1)
-        _enlarge(opened, 32, socket.SO_SNDBUF, SEND_BUFFER)
-        _enlarge(opened, 33, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        opened.bind((0, groups))
+        opened.setsockopt(socket.SOL_SOCKET, nf.SO_SNDBUFFORCE, SEND_BUFFER)
+        opened.setsockopt(socket.SOL_SOCKET, nf.SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        opened.bind((0, 0))
         opened.setblocking(False)
     except OSError:
         opened.close()
@@ -57,13 +58,22 @@ def open_netlink(groups: int = 0) -> socket.socket:
     return opened
 
 
-def _enlarge(opened: socket.socket, force: int, ordinary: int, size: int) -> None:
-    # SO_SNDBUFFORCE and SO_RCVBUFFORCE go past the system's limit but want CAP_NET_ADMIN; without it
-    # the kernel would refuse every change anyway, and reading does with what the limit leaves.
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, force, size)
-    except PermissionError:
-        opened.setsockopt(socket.SOL_SOCKET, ordinary, size)
+def receive(opened: socket.socket) -> Iterator[framing.Message]:
+    """Every message queued on the socket; ends when there is none left.
+
+    Where the kernel had to throw messages away, an ``NLMSG_OVERRUN`` stands for them.
+    """
+    while True:
+        try:
+            buffer = opened.recv(_RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != ENOBUFS:
+                raise
+            yield framing.Message(nf.NLMSG_OVERRUN, 0, 0, 0, b"")
+        else:
+            yield from framing.messages(buffer)
 
 
 class NetfilterSocket:
@@ -120,7 +130,7 @@ class NetfilterSocket:
         failures: list[Failure] = []
         last = begin + len(operations)
         acknowledged = False
-        for answer in self._answers():
+        for answer in receive(self._socket):
             if answer.kind != nf.NLMSG_ERROR or not begin <= answer.sequence <= last + 1:
                 continue
             error, offset, words = framing.parse_error(answer)
@@ -141,7 +151,7 @@ class NetfilterSocket:
     def generation(self) -> int:
         """The ruleset's generation: a number that grows with every transaction of anybody."""
         answer = self._ask(nf.NFT_MSG_GETGEN, Family.UNSPEC, b"", "get generation")
-        return to_int(table(answer, 4)[nf.NFTA_GEN_ID])
+        return objects.parse_generation(answer).number
 
     # --- reads -----------------------------------------------------------------------------------
 
@@ -149,7 +159,7 @@ class NetfilterSocket:
         """The body of the one answer to a question."""
         self._discard_answers()
         self._request(message, 0, family, attributes)
-        for answer in self._answers():
+        for answer in receive(self._socket):
             if answer.sequence != self._sequence:
                 continue
             if answer.kind == nf.NLMSG_ERROR:
@@ -228,7 +238,7 @@ class NetfilterSocket:
         found: list[Element | None] = []
         elements = codec.keys(keys)
         # An answer per element has to fit into the receive buffer.
-        step = 1000
+        step = 500
         while len(found) < len(keys):
             part = elements[len(found) : len(found) + step]
             answers = self._get(where, codec.spec, part)
@@ -245,7 +255,7 @@ class NetfilterSocket:
         self._discard_answers()
         self._request(nf.NFT_MSG_GETSETELEM, nf.NLM_F_ACK, where.family, attributes)
         answers: list[Element] = []
-        for answer in self._answers():
+        for answer in receive(self._socket):
             if answer.sequence != self._sequence:
                 continue
             if answer.kind != nf.NLMSG_ERROR:
@@ -275,7 +285,9 @@ class NetfilterSocket:
         self._discard_answers()
         self._request(message, nf.NLM_F_DUMP, family, attributes)
         bodies: list[bytes] = []
-        for answer in self._answers():
+        for answer in receive(self._socket):
+            if answer.kind == nf.NLMSG_OVERRUN:
+                return None
             if answer.sequence != self._sequence:
                 continue
             if answer.flags & nf.NLM_F_DUMP_INTR:
@@ -294,19 +306,7 @@ class NetfilterSocket:
         self._sequence += 1
         self._socket.send(framing.request(message, flags, family, attributes, self._sequence))
 
-    def _answers(self) -> Iterator[framing.Message]:
-        """Every message queued on the socket; ends when there is none left."""
-        while True:
-            try:
-                buffer = self._socket.recv(_RECEIVE_SIZE)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno != ENOBUFS:
-                    raise
-                continue
-            yield from framing.messages(buffer)
-
     def _discard_answers(self) -> None:
-        for _ in self._answers():
+        """Throw away what an earlier request left unread."""
+        for _ in receive(self._socket):
             pass

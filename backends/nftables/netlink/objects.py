@@ -85,6 +85,27 @@ class SetInfo(NamedTuple):
     userdata: bytes
 
 
+class Generation(NamedTuple):
+    """The ruleset's generation, and the process that asks for it or, in a notification, made it.
+
+    The process ID is that of the reader's PID namespace.
+    """
+
+    number: int
+    pid: int
+    program: str
+
+
+def parse_generation(body: bytes) -> Generation:
+    """A generation from the body of ``NFT_MSG_NEWGEN``."""
+    found = table(body, _NFGENMSG_SIZE)
+    return Generation(
+        number=to_int(found[nf.NFTA_GEN_ID]),
+        pid=to_int(found.get(nf.NFTA_GEN_PROC_PID, b"")),
+        program=to_text(found.get(nf.NFTA_GEN_PROC_NAME, b"")),
+    )
+
+
 def family(body: bytes) -> Family:
     """The family of a message's ``nfgenmsg``; unknown ones count as unspecified."""
     try:

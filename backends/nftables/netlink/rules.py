@@ -20,6 +20,8 @@ from .constants import CtState, CtStatus, Family, VerdictCode
 from .selectors import (
     CT_STATE,
     CT_STATUS,
+    FIB_DADDR_TYPE,
+    FIB_SADDR_TYPE,
     L4PROTO,
     MARK,
     Selector,
@@ -108,9 +110,8 @@ def _any_bit(selector: Selector, bits: int) -> bytes:
 
 def match_local(*, source: bool = False, negate: bool = False) -> bytes:
     """``fib daddr type local`` (``source``: ``fib saddr …``): is the address one of the node's own?"""
-    flags = nf.NFTA_FIB_F_SADDR if source else nf.NFTA_FIB_F_DADDR
-    op = nf.NFT_CMP_NEQ if negate else nf.NFT_CMP_EQ
-    return x.fib_addrtype(_FIRST, flags) + x.cmp(_FIRST, pack("=I", nf.RTN_LOCAL), op)
+    selector = FIB_SADDR_TYPE if source else FIB_DADDR_TYPE
+    return match(selector, pack("=I", nf.RTN_LOCAL), op=nf.NFT_CMP_NEQ if negate else nf.NFT_CMP_EQ)
 
 
 def match_set(key: Sequence[Selector], name: str, *, negate: bool = False, interval: bool = False) -> bytes:

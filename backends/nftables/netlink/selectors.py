@@ -22,7 +22,8 @@ from .attributes import padded
 from .constants import ByteOrder, DataType, Family
 
 # nft's numbers for expression kinds, protocol descriptions and header fields, as in `typeof` records.
-_EXPR_PAYLOAD, _EXPR_META, _EXPR_CT, _EXPR_CONCAT, _EXPR_NUMGEN = 7, 9, 11, 13, 23
+_EXPR_PAYLOAD, _EXPR_META, _EXPR_CT, _EXPR_CONCAT, _EXPR_NUMGEN, _EXPR_FIB = 7, 9, 12, 13, 23, 26
+_NO_DIRECTION = 0xFFFFFFFF
 _DESC_TH, _DESC_IP, _DESC_IP6 = 11, 12, 13
 _TH_SPORT, _TH_DPORT = 1, 2
 
@@ -37,7 +38,7 @@ class Selector:
         length: in bytes, without the padding that a concatenation adds.
         byteorder: of the loaded bytes.
         load: the expression that loads it into a given register.
-        typeof: nft's ``typeof`` record, or ``None`` where nft has none.
+        typeof: nft's ``typeof`` record.
         render: its bytes as people write them.
         header: payload base and offset, for what is read from a packet header.
     """
@@ -47,7 +48,7 @@ class Selector:
     length: int
     byteorder: ByteOrder
     load: Callable[[int], bytes]
-    typeof: bytes | None
+    typeof: bytes
     render: Callable[[bytes], str]
     header: tuple[int, int] | None = None
 
@@ -81,15 +82,11 @@ def typeof_record(expression: int, *fields: int) -> bytes:
     )
 
 
-def typeof_concatenation(selectors: Sequence[Selector]) -> bytes | None:
-    """The ``typeof`` record of a key or data made of ``selectors``, or ``None`` when one has no record."""
-    records = [selector.typeof for selector in selectors]
-    known = [record for record in records if record is not None]
-    if len(known) != len(records):
-        return None
-    if len(known) == 1:
-        return known[0]
-    parts = b"".join(userdata(number, record) for number, record in enumerate(known))
+def typeof_concatenation(selectors: Sequence[Selector]) -> bytes:
+    """The ``typeof`` record of a key or data made of ``selectors``."""
+    if len(selectors) == 1:
+        return selectors[0].typeof
+    parts = b"".join(userdata(number, selector.typeof) for number, selector in enumerate(selectors))
     return userdata_u32(nf.NFTNL_UDATA_SET_TYPEOF_EXPR, _EXPR_CONCAT) + userdata(
         nf.NFTNL_UDATA_SET_TYPEOF_DATA, parts
     )
@@ -196,30 +193,34 @@ def _payload(
     )
 
 
-def _meta(text: str, datatype: DataType, key: int, length: int, show: Callable[[bytes], str]) -> Selector:
-    return Selector(
-        text,
-        datatype,
-        length,
-        ByteOrder.HOST,
-        lambda register: x.meta(register, key),
-        typeof_record(_EXPR_META, key),
-        show,
-    )
-
-
-def _ct(
-    text: str,
-    datatype: DataType,
-    key: int,
-    length: int,
-    order: ByteOrder,
-    show: Callable[[bytes], str],
-    direction: int | None,
+def _meta(
+    text: str, datatype: DataType, key: int, length: int, order: ByteOrder, show: Callable[[bytes], str]
 ) -> Selector:
-    return Selector(
-        text, datatype, length, order, lambda register: x.ct(register, key, direction), None, show
-    )
+    record = typeof_record(_EXPR_META, key)
+    return Selector(text, datatype, length, order, lambda register: x.meta(register, key), record, show)
+
+
+def _ct(text: str, datatype: DataType, key: int, show: Callable[[bytes], str]) -> Selector:
+    record = typeof_record(_EXPR_CT, key, _NO_DIRECTION)
+    return Selector(text, datatype, 4, ByteOrder.HOST, lambda register: x.ct(register, key), record, show)
+
+
+def _ct_original(
+    text: str, datatype: DataType, key: int, length: int, show: Callable[[bytes], str]
+) -> Selector:
+    def load(register: int) -> bytes:
+        return x.ct(register, key, nf.IP_CT_DIR_ORIGINAL)
+
+    record = typeof_record(_EXPR_CT, key, nf.IP_CT_DIR_ORIGINAL)
+    return Selector(text, datatype, length, ByteOrder.BIG, load, record, show)
+
+
+def _fib_type(text: str, flags: int) -> Selector:
+    def load(register: int) -> bytes:
+        return x.fib_addrtype(register, flags)
+
+    record = typeof_record(_EXPR_FIB, nf.NFT_FIB_RESULT_ADDRTYPE, flags)
+    return Selector(text, DataType.FIB_ADDRTYPE, 4, ByteOrder.HOST, load, record, _host_number)
 
 
 _NETWORK = nf.NFT_PAYLOAD_NETWORK_HEADER
@@ -227,39 +228,38 @@ _TRANSPORT = nf.NFT_PAYLOAD_TRANSPORT_HEADER
 
 IP_SADDR = _payload("ip saddr", DataType.IPV4_ADDR, (_NETWORK, 12, 4), (_DESC_IP, 11), _address)
 IP_DADDR = _payload("ip daddr", DataType.IPV4_ADDR, (_NETWORK, 16, 4), (_DESC_IP, 12), _address)
-IP6_SADDR = _payload("ip6 saddr", DataType.IPV6_ADDR, (_NETWORK, 8, 16), (_DESC_IP6, 7), _address)
-IP6_DADDR = _payload("ip6 daddr", DataType.IPV6_ADDR, (_NETWORK, 24, 16), (_DESC_IP6, 8), _address)
+IP6_SADDR = _payload("ip6 saddr", DataType.IPV6_ADDR, (_NETWORK, 8, 16), (_DESC_IP6, 8), _address)
+IP6_DADDR = _payload("ip6 daddr", DataType.IPV6_ADDR, (_NETWORK, 24, 16), (_DESC_IP6, 9), _address)
 TH_SPORT = _payload("th sport", DataType.INET_SERVICE, (_TRANSPORT, 0, 2), (_DESC_TH, _TH_SPORT), _number)
 TH_DPORT = _payload("th dport", DataType.INET_SERVICE, (_TRANSPORT, 2, 2), (_DESC_TH, _TH_DPORT), _number)
 
-L4PROTO = _meta("meta l4proto", DataType.INET_PROTO, nf.NFT_META_L4PROTO, 1, _protocol)
-NFPROTO = _meta("meta nfproto", DataType.NFPROTO, nf.NFT_META_NFPROTO, 1, _host_number)
-PROTOCOL = _meta("meta protocol", DataType.ETHER_TYPE, nf.NFT_META_PROTOCOL, 2, _number)
-MARK = _meta("meta mark", DataType.MARK, nf.NFT_META_MARK, 4, _host_hex)
-IIFNAME = _meta("iifname", DataType.IFNAME, nf.NFT_META_IIFNAME, 16, _text)
-OIFNAME = _meta("oifname", DataType.IFNAME, nf.NFT_META_OIFNAME, 16, _text)
+L4PROTO = _meta("meta l4proto", DataType.INET_PROTO, nf.NFT_META_L4PROTO, 1, ByteOrder.HOST, _protocol)
+NFPROTO = _meta("meta nfproto", DataType.NFPROTO, nf.NFT_META_NFPROTO, 1, ByteOrder.HOST, _host_number)
+PROTOCOL = _meta("meta protocol", DataType.ETHER_TYPE, nf.NFT_META_PROTOCOL, 2, ByteOrder.BIG, _number)
+MARK = _meta("meta mark", DataType.MARK, nf.NFT_META_MARK, 4, ByteOrder.HOST, _host_hex)
+IIFNAME = _meta("iifname", DataType.IFNAME, nf.NFT_META_IIFNAME, 16, ByteOrder.HOST, _text)
+OIFNAME = _meta("oifname", DataType.IFNAME, nf.NFT_META_OIFNAME, 16, ByteOrder.HOST, _text)
 
-CT_STATE = _ct("ct state", DataType.CT_STATE, nf.NFT_CT_STATE, 4, ByteOrder.HOST, _host_hex, None)
-CT_STATUS = _ct("ct status", DataType.CT_STATUS, nf.NFT_CT_STATUS, 4, ByteOrder.HOST, _host_hex, None)
-CT_MARK = _ct("ct mark", DataType.MARK, nf.NFT_CT_MARK, 4, ByteOrder.HOST, _host_hex, None)
-CT_ORIGINAL_IP_SADDR = _ct(
-    "ct original ip saddr", DataType.IPV4_ADDR, nf.NFT_CT_SRC_IP, 4, ByteOrder.BIG, _address, 0
+CT_STATE = _ct("ct state", DataType.CT_STATE, nf.NFT_CT_STATE, _host_hex)
+CT_STATUS = _ct("ct status", DataType.CT_STATUS, nf.NFT_CT_STATUS, _host_hex)
+CT_MARK = _ct("ct mark", DataType.MARK, nf.NFT_CT_MARK, _host_hex)
+CT_ORIGINAL_IP_SADDR = _ct_original("ct original ip saddr", DataType.IPV4_ADDR, nf.NFT_CT_SRC_IP, 4, _address)
+CT_ORIGINAL_IP_DADDR = _ct_original("ct original ip daddr", DataType.IPV4_ADDR, nf.NFT_CT_DST_IP, 4, _address)
+CT_ORIGINAL_IP6_SADDR = _ct_original(
+    "ct original ip6 saddr", DataType.IPV6_ADDR, nf.NFT_CT_SRC_IP6, 16, _address
 )
-CT_ORIGINAL_IP_DADDR = _ct(
-    "ct original ip daddr", DataType.IPV4_ADDR, nf.NFT_CT_DST_IP, 4, ByteOrder.BIG, _address, 0
+CT_ORIGINAL_IP6_DADDR = _ct_original(
+    "ct original ip6 daddr", DataType.IPV6_ADDR, nf.NFT_CT_DST_IP6, 16, _address
 )
-CT_ORIGINAL_IP6_SADDR = _ct(
-    "ct original ip6 saddr", DataType.IPV6_ADDR, nf.NFT_CT_SRC_IP6, 16, ByteOrder.BIG, _address, 0
+CT_ORIGINAL_PROTO_SRC = _ct_original(
+    "ct original proto-src", DataType.INET_SERVICE, nf.NFT_CT_PROTO_SRC, 2, _number
 )
-CT_ORIGINAL_IP6_DADDR = _ct(
-    "ct original ip6 daddr", DataType.IPV6_ADDR, nf.NFT_CT_DST_IP6, 16, ByteOrder.BIG, _address, 0
+CT_ORIGINAL_PROTO_DST = _ct_original(
+    "ct original proto-dst", DataType.INET_SERVICE, nf.NFT_CT_PROTO_DST, 2, _number
 )
-CT_ORIGINAL_PROTO_SRC = _ct(
-    "ct original proto-src", DataType.INET_SERVICE, nf.NFT_CT_PROTO_SRC, 2, ByteOrder.BIG, _number, 0
-)
-CT_ORIGINAL_PROTO_DST = _ct(
-    "ct original proto-dst", DataType.INET_SERVICE, nf.NFT_CT_PROTO_DST, 2, ByteOrder.BIG, _number, 0
-)
+
+FIB_SADDR_TYPE = _fib_type("fib saddr type", nf.NFTA_FIB_F_SADDR)
+FIB_DADDR_TYPE = _fib_type("fib daddr type", nf.NFTA_FIB_F_DADDR)
 
 
 def numgen_random(modulus: int) -> Selector:

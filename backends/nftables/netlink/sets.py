@@ -134,25 +134,19 @@ class SetSpec:
         if is_map:
             order = _byteorder(self.data) if isinstance(self.data, tuple) else ByteOrder.UNSPECIFIED
             records.append(userdata_u32(nf.NFTNL_UDATA_SET_DATABYTEORDER, order))
-        key_typeof, data_typeof = typeof_concatenation(self.key), self._data_typeof()
-        if key_typeof is not None and (data_typeof is not None or not is_map):
-            records.append(userdata(nf.NFTNL_UDATA_SET_KEY_TYPEOF, key_typeof))
-            if data_typeof is not None:
-                records.append(userdata(nf.NFTNL_UDATA_SET_DATA_TYPEOF, data_typeof))
+        records.append(userdata(nf.NFTNL_UDATA_SET_KEY_TYPEOF, typeof_concatenation(self.key)))
         if is_map:
+            records.append(userdata(nf.NFTNL_UDATA_SET_DATA_TYPEOF, self._data_typeof()))
             records.append(userdata_u32(nf.NFTNL_UDATA_SET_DATA_INTERVAL, 0))
         if self.comment:
             records.append(userdata(nf.NFTNL_UDATA_SET_COMMENT, self.comment.encode() + b"\0"))
         return b"".join(records)
 
-    def _data_typeof(self) -> bytes | None:
-        if self.data is None:
-            return None
+    def _data_typeof(self) -> bytes:
         if isinstance(self.data, tuple):
             return typeof_concatenation(self.data)
-        return userdata_u32(nf.NFTNL_UDATA_SET_TYPEOF_EXPR, _EXPR_VERDICT) + userdata(
-            nf.NFTNL_UDATA_SET_TYPEOF_DATA, b""
-        )
+        expression = userdata_u32(nf.NFTNL_UDATA_SET_TYPEOF_EXPR, _EXPR_VERDICT)
+        return expression + userdata(nf.NFTNL_UDATA_SET_TYPEOF_DATA, b"")
 
 
 def _length(parts: tuple[Selector, ...]) -> int:
