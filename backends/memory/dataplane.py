@@ -68,10 +68,6 @@ class MemoryDataplane:
         self._forget()
         return self._oracle != before
 
-    @hookimpl
-    def dataplane_close(self) -> None:
-        """There is nothing to release; what is held stays, as in a kernel."""
-
     def _replace(self, desired: Model, *, keep_others: bool) -> SyncReport:
         """Hold ``desired``, and with ``keep_others`` also what was held for other destinations."""
         _check_claims(desired.services.values(), {})
