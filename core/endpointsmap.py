@@ -73,6 +73,7 @@ class EndpointsMap:
         self._tracker: ChangeTracker[NamespacedName, SliceInfo] = ChangeTracker()
         self._by_service: dict[NamespacedName, dict[NamespacedName, SliceInfo]] = {}
         self._triggers: dict[NamespacedName, list[float]] = {}
+        self._changed: set[NamespacedName] = set()
         self.current = self._tracker.current
         self.pending = self._tracker.pending
 
@@ -89,9 +90,10 @@ class EndpointsMap:
         """Take in that a slice is gone; ``now``, in seconds since the epoch, counts as its cause."""
         self._set(name, None, now)
 
-    def pending_services(self) -> set[NamespacedName]:
-        """The services whose endpoints changed since the dataplane was last up to date."""
-        return {info.service for _, info in self._pending_infos()}
+    def take_changed(self) -> set[NamespacedName]:
+        """The services whose slices changed since this was last asked, those that changed back among them."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def triggers(self) -> tuple[Trigger, ...]:
         """The pending changes with the times of their causes, oldest first (TRK-06)."""
@@ -139,7 +141,9 @@ class EndpointsMap:
             del siblings[name]
             if not siblings:
                 del self._by_service[old.service]
+            self._changed.add(old.service)
         if info is not None:
+            self._changed.add(info.service)
             self._by_service.setdefault(info.service, {})[name] = info
         if name not in self._tracker.pending:
             self._triggers.pop(name, None)

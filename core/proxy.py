@@ -69,7 +69,8 @@ class FamilyProxy:
         and a last plan, full again, completes it. Whoever carried out an incomplete plan asks for the next
         at once.
         """
-        self._recompute(self.services.pending.keys() | self.endpoints.pending_services())
+        # Not what is pending: what a failed plan held may since have changed back (SYNC-07).
+        self._recompute(self.services.take_changed() | self.endpoints.take_changed())
         complete = not self._cold or chunk is None or len(self._unsettled) <= chunk
         self._planned = set(self._unsettled)
         if not complete:

@@ -58,6 +58,7 @@ class ServiceMap:
         self._family = family
         self._external_ips_allowed = external_ips_allowed
         self._tracker: ChangeTracker[NamespacedName, tuple[ServicePort, ...]] = ChangeTracker()
+        self._changed: set[NamespacedName] = set()
         self.current = self._tracker.current
         self.pending = self._tracker.pending
 
@@ -66,16 +67,25 @@ class ServiceMap:
         name = NamespacedName(service.metadata.namespace, service.metadata.name)
         reader = _Reader(service, self._family, external_ips_allowed=self._external_ips_allowed)
         ports = tuple(reader.ports())
-        self._tracker.set(name, ports or None)
+        self._set(name, ports)
         return reader.rejections
 
     def delete(self, name: NamespacedName) -> None:
         """Take in that a Service is gone."""
-        self._tracker.set(name, None)
+        self._set(name, ())
+
+    def take_changed(self) -> set[NamespacedName]:
+        """The Services that changed since this was last asked, those that changed back among them."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def settle(self) -> None:
         """The dataplane holds what is current."""
         self._tracker.settle()
+
+    def _set(self, name: NamespacedName, ports: tuple[ServicePort, ...]) -> None:
+        if self._tracker.set(name, ports or None):
+            self._changed.add(name)
 
 
 class _Reader:
