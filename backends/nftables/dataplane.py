@@ -1,0 +1,137 @@
+"""The nftables dataplane: the hooks, and the only place that commits."""
+
+from pointsman.core.backend import DataplaneSettings, Observed
+from pointsman.core.errors import ResyncRequired, SyncError
+from pointsman.core.features import Capabilities
+from pointsman.core.hookspecs import hookimpl
+from pointsman.core.packet import Packet, Trace
+from pointsman.core.plan import SyncPlan, SyncReport
+
+from .changes import Writer
+from .layout import layout
+from .netlink import messages
+from .netlink.errors import NetlinkError, OutcomeUnknown, StaleGeneration
+from .netlink.messages import Operation
+from .netlink.monitor import Change, Monitor, Overrun
+from .netlink.netfilter import NetfilterSocket
+from .observe import observed
+from .planner import Books, full, partial
+from .probe import NAME, probe
+from .state import read
+from .trace import trace
+
+
+# How often somebody else may commit between our look at the generation and our own commit.
+_PATIENCE = 20
+
+
+class NftablesDataplane:
+    """One family's table.
+
+    The sockets are opened on first use, in the network namespace of the calling thread, and then kept: closing
+    one costs 10 ms.
+    """
+
+    def __init__(self, settings: DataplaneSettings) -> None:
+        self._layout = layout(settings.family, settings.instance)
+        self._writer = Writer(self._layout)
+        self._books = Books()
+        self._netlink: NetfilterSocket | None = None
+        self._monitor: Monitor | None = None
+
+    @hookimpl
+    def dataplane_probe(self) -> Capabilities:
+        """See `Drive.dataplane_probe`."""
+        return probe(self._layout)
+
+    @hookimpl
+    def dataplane_sync(self, plan: SyncPlan) -> SyncReport:
+        """See `Drive.dataplane_sync`."""
+        try:
+            netlink = self._open()
+            generation = netlink.generation()
+            anew = False
+            if plan.full or self._touched():
+                books = Books()
+                step, anew = full(self._layout, plan, read(netlink, self._layout))
+            else:
+                books = self._books
+                step = partial(self._layout, plan.delta, plan.desired, books)
+        except OSError as error:
+            raise SyncError(NAME, f"can't read table {self._layout.table}: {error}") from error
+        phases = [self._writer.create(step.changes)] if anew else self._writer.phases(step.changes)
+        transactions = self._commit(phases, generation)
+        step.note(books)
+        self._books = books
+        return SyncReport(transactions, step.changes.writes() if transactions else 0)
+
+    @hookimpl
+    def dataplane_observe(self) -> Observed:
+        """See `Drive.dataplane_observe`."""
+        return observed(self._layout, read(self._open(), self._layout))
+
+    @hookimpl
+    def dataplane_trace(self, packet: Packet) -> Trace:
+        """See `Drive.dataplane_trace`."""
+        return trace(self._layout, self._open(), packet)
+
+    @hookimpl
+    def dataplane_cleanup(self) -> bool:
+        """See `Drive.dataplane_cleanup`."""
+        netlink, table = self._open(), self._layout.table
+        if not any(info.table == table for info in netlink.dump_tables(table.family)):
+            return False
+        netlink.commit([messages.delete_table(table)])
+        self._books = Books()
+        return True
+
+    @hookimpl
+    def dataplane_close(self) -> None:
+        """See `Drive.dataplane_close`."""
+        for opened in (self._netlink, self._monitor):
+            if opened is not None:
+                opened.close()
+        self._netlink = self._monitor = None
+
+    def _open(self) -> NetfilterSocket:
+        if self._netlink is None:
+            self._netlink = NetfilterSocket()
+            self._monitor = Monitor(own=self._netlink.portid)
+        return self._netlink
+
+    def _touched(self) -> bool:
+        """Whether somebody else has written to our table since this was last asked.
+
+        Elements whose time was up are the kernel's doing, which signs with 0.
+        """
+        notifications = self._monitor.read() if self._monitor is not None else []
+        return any(
+            isinstance(n, Overrun) or (isinstance(n, Change) and n.table == self._layout.table and n.portid)
+            for n in notifications
+        )
+
+    def _commit(self, phases: list[list[Operation]], generation: int) -> int:
+        """Commit each phase, provided that our table is still as it was when the phases were made."""
+        netlink = self._open()
+        for done, operations in enumerate(phases):
+            # A failure after the first transaction leaves a state in which all packets find their way, but
+            # not the one that is remembered.
+            failed = ResyncRequired if done else SyncError
+            for _ in range(_PATIENCE):
+                try:
+                    netlink.commit(operations, generation)
+                    break
+                except StaleGeneration:
+                    if self._touched():
+                        raise failed(
+                            NAME, f"somebody else is writing to table {self._layout.table}"
+                        ) from None
+                except NetlinkError as error:
+                    raise failed(NAME, str(error)) from error
+                except OSError as error:
+                    raise ResyncRequired(NAME, str(error)) from error
+                generation = netlink.generation()
+            else:
+                raise failed(NAME, f"others commit to nf_tables without a pause; {_PATIENCE} tries failed")
+            generation = netlink.generation()
+        return len(phases)
