@@ -16,9 +16,7 @@ from .netns import LOOPBACK, Namespace
 from .topology import Cable, Interface, Machine, Role, Route, Topology
 
 _NODAD = 0x02  # IFA_F_NODAD: an address without duplicate detection is usable at once
-_LOCAL_TABLE = 255
 _SCOPE_LINK = 253
-_SCOPE_HOST = 254
 
 _EVERYWHERE: dict[str, str | int] = {
     # Both limits: the plain one is per destination, the mask also exempts from the one for all destinations.
@@ -120,10 +118,9 @@ def _add_route(netlink: IPRoute, route: Route, interface: int) -> None:
 
 
 def own_address(netlink: IPRoute, address: str) -> None:
-    """Make an address this machine's own without giving it to an interface."""
-    family = family_of(parse_address(address))
-    how = {"type": "local", "table": _LOCAL_TABLE, "scope": _SCOPE_HOST, "oif": LOOPBACK}
-    netlink.route("replace", family=family, dst=f"{address}/{family.address_length * 8}", **how)
+    """Make an address this machine's own; nothing happens if it is."""
+    prefix = family_of(parse_address(address)).address_length * 8
+    netlink.addr("replace", index=LOOPBACK, address=address, prefixlen=prefix)
 
 
 def _swallow(netlink: IPRoute) -> None:

@@ -80,9 +80,8 @@ def _check_addresses(machines: tuple[Machine, ...]) -> None:
         for address in machine.addresses:
             packed = parse_address(address)
             if packed in owners:
-                raise ValueError(
-                    f"the address {address} of {machine.name} is already that of {owners[packed]}"
-                )
+                owner = owners[packed]
+                raise ValueError(f"{machine.name} can't have the address {address}, which is {owner}'s")
             owners[packed] = machine.name
 
 

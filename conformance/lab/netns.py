@@ -117,6 +117,8 @@ class Namespace:
     ) -> list[socket.socket]:
         """Open non-blocking sockets that belong to this namespace, wherever they are used.
 
+        IPv6 sockets speak IPv6 only.
+
         Raises:
             OSError: the kernel lacks the protocol, or descriptors ran out; none is left open.
         """
@@ -193,7 +195,10 @@ def _open_sockets(count: int, family: int, kind: int, protocol: int) -> list[soc
     opened: list[socket.socket] = []
     try:
         for _ in range(count):
-            opened.append(socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol))
+            one = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+            opened.append(one)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     except OSError:
         for one in opened:
             one.close()

@@ -47,6 +47,7 @@ class Server:
         self._loop = loop
         self._acceptor: asyncio.Server | None = None
         self._connections: set[asyncio.Transport] = set()
+        self._ended = False
 
     def __enter__(self) -> Self:
         """Serve until the block ends."""
@@ -74,6 +75,7 @@ class Server:
 
     async def end(self) -> None:
         """Stop serving; runs in the server thread."""
+        self._ended = True
         if self._acceptor is not None:
             self._acceptor.close()
         else:
@@ -82,6 +84,17 @@ class Server:
         for connection in tuple(self._connections):
             connection.abort()
         await asyncio.sleep(0)  # lets the loop close the sockets of the connections just aborted
+
+    def connected(self, connection: asyncio.Transport) -> None:
+        """Keep a connection to cut it in the end; one accepted just before the end is cut at once."""
+        if self._ended:
+            connection.abort()
+        else:
+            self._connections.add(connection)
+
+    def disconnected(self, connection: asyncio.Transport) -> None:
+        """Forget a connection that is over."""
+        self._connections.discard(connection)
 
     def reply_to(self, client: tuple[Any, ...], size: int) -> bytes:
         """The line that answers ``size`` bytes from a client."""
@@ -110,7 +123,7 @@ class _Conversation(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._client: tuple[Any, ...] = transport.get_extra_info("peername")
-        self._server._connections.add(transport)
+        self._server.connected(transport)
         transport.write(self._server.reply_to(self._client, 0))
 
     def data_received(self, data: bytes) -> None:
@@ -119,7 +132,7 @@ class _Conversation(asyncio.Protocol):
             self._transport.write(self._server.reply_to(self._client, len(line) + 1))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._server._connections.discard(self._transport)
+        self._server.disconnected(self._transport)
 
 
 class ServerThread:
@@ -170,6 +183,7 @@ class ServerThread:
             return
         for server in tuple(self._servers):
             self.forget(server)
+        self._call(_finish_accepting())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -178,9 +192,13 @@ class ServerThread:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
+async def _finish_accepting() -> None:
+    """Let connections that were being accepted arrive and be cut, lest their sockets stay open."""
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+    await asyncio.sleep(0)
+
+
 def _prepare(listener: socket.socket, protocol: Protocol) -> None:
-    if listener.family == socket.AF_INET6:
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     if protocol is not Protocol.UDP:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return
