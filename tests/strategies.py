@@ -204,10 +204,12 @@ def models(family: IPFamily) -> st.SearchStrategy[Model]:
 
 
 @st.composite
-def histories(draw: st.DrawFn, family: IPFamily, max_size: int = 4) -> list[tuple[Model, Delta]]:
+def histories(
+    draw: st.DrawFn, family: IPFamily, min_size: int = 1, max_size: int = 4
+) -> list[tuple[Model, Delta]]:
     """Models, each with the delta that leads there from the one before; the first follows an empty one."""
     steps = [draw(successors(Model(NodeContext(family)), max_changes=6))]
-    for _ in range(draw(st.integers(0, max_size - 1))):
+    for _ in range(draw(st.integers(min_size - 1, max_size - 1))):
         steps.append(draw(successors(steps[-1][0])))
     return steps
 

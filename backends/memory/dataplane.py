@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from pointsman.core.addresses import collapse
+from pointsman.core.addresses import collapse
 from pointsman.core.backend import DataplaneSettings, Observed, ObservedAnswer, ObservedFrontend, lowest_terms
 from pointsman.core.errors import ResyncRequired, SyncError
 from pointsman.core.features import SUPPORTED, Capabilities, Feature
@@ -77,10 +79,9 @@ class MemoryDataplane:
             after.cluster_ips |= before.cluster_ips
         self._oracle, self._services = after, dict(desired.services)
         matches = before.frontends.keys() | after.frontends.keys()
-        return SyncReport(
-            transactions=int(before != after),
-            writes=sum(_content(before, match) != _content(after, match) for match in matches),
-        )
+        writes = sum(_content(before, match) != _content(after, match) for match in matches)
+        others = (before.node, before.cluster_ips) != (after.node, after.cluster_ips)
+        return SyncReport(transactions=int(others or writes > 0), writes=writes)
 
     def _move(self, delta: Delta) -> SyncReport:
         """Write what differs, trusting that all else is as it should be."""
@@ -102,10 +103,9 @@ class MemoryDataplane:
                 del self._services[name]
             else:
                 self._services[name] = state
-        return SyncReport(
-            transactions=int(bool(delta)),
-            writes=sum(content != _content(self._oracle, match) for match, content in before.items()),
-        )
+        writes = sum(content != _content(self._oracle, match) for match, content in before.items())
+        others = bool(delta.node or delta.cluster_ips)
+        return SyncReport(transactions=int(others or writes > 0), writes=writes)
 
     def _check_start(self, delta: Delta) -> None:
         """Raise ResyncRequired unless a delta starts from what is held."""
@@ -151,7 +151,7 @@ def _observed(service: ServiceFrontends, frontend: Frontend) -> ObservedFrontend
     return ObservedFrontend(
         near=near,
         far=None if far == near else far,
-        sources=None if frontend.sources is None else frozenset(frontend.sources),
+        sources=None if frontend.sources is None else collapse(frontend.sources),
         affinity=service.affinity,
     )
 

@@ -40,10 +40,10 @@ def _unclaimed(packet: Packet, action: Action) -> Iterator[Step]:
 
 def _admission(packet: Packet, frontend: Frontend, *, admitted: bool) -> Step:
     source, where = format_address(packet.source), f"{frontend.match} sources"
-    networks = ", ".join(str(network) for network in frontend.sources or ())
+    networks = "{" + ", ".join(str(network) for network in frontend.sources or ()) + "}"
     if admitted:
-        return Step("policy", f"{source} is among {networks}", where)
-    return Step("refuse", f"{source} is not among {networks or 'no networks at all'}: dropped", where)
+        return Step("policy", f"{source} is in {networks}", where)
+    return Step("refuse", f"{source} is not in {networks}: dropped", where)
 
 
 def _audience(packet: Packet, frontend: Frontend, client: Client, answer: Answer) -> Step:
