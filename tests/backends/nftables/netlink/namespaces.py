@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import socket
+import struct
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +16,8 @@ from pointsman.backends.nftables.netlink.monitor import Monitor
 from pointsman.backends.nftables.netlink.netfilter import NetfilterSocket
 
 CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 1
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,12 +29,17 @@ def _unshare() -> None:
         raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
 
 
+def _set_loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+
 class Namespace:
     """A network namespace of its own: a thread lives in it, with all that the thread opens or starts."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, initializer=_unshare)
-        self._sockets: list[NetfilterSocket | Monitor] = []
+        self._sockets: list[NetfilterSocket | Monitor | socket.socket] = []
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``function`` in the namespace."""
@@ -47,12 +57,12 @@ class Namespace:
         self._sockets.append(opened)
         return opened
 
-    def nft(self, *args: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run ``nft`` in the namespace."""
+    def run(self, command: list[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a program in the namespace."""
         path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
         return self.call(
             subprocess.run,
-            ["nft", *args],
+            command,
             input=text,
             capture_output=True,
             text=True,
@@ -60,6 +70,14 @@ class Namespace:
             env={"PATH": path},
             check=False,
         )
+
+    def nft(self, *args: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run ``nft`` in the namespace."""
+        return self.run(["nft", *args], text)
+
+    def loopback_up(self) -> None:
+        """Bring ``lo`` up, and with it 127.0.0.1 and ::1."""
+        self.call(_set_loopback_up)
 
     def load(self, text: str) -> None:
         """Have ``nft`` load a ruleset."""
