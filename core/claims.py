@@ -5,6 +5,7 @@ then the older Service, then the name. So the outcome depends on the objects alo
 which they came, and nobody takes over an address in use by claiming it later.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class Claims:
 
     def __init__(self) -> None:
         self._states: dict[ServicePortName, tuple[ServiceFrontends, str]] = {}
+        # Sorted, the winner first: any number of claims on one address stays cheap.
         self._claims: dict[Match, list[_Claim]] = {}
 
     def put(
@@ -50,21 +52,14 @@ class Claims:
         if before == (None if state is None else (state, created)):
             return set()
         affected = {name}
-        self._states.pop(name, None)
         if before is not None:
-            for match in {frontend.match for frontend in before[0].frontends}:
-                claims = [claim for claim in self._claims[match] if claim.name != name]
-                affected.update(claim.name for claim in claims)
-                if claims:
-                    self._claims[match] = claims
-                else:
-                    del self._claims[match]
+            del self._states[name]
+            for frontend in before[0].frontends:
+                affected |= self._remove(frontend.match, _claim(frontend, before[1], name))
         if state is not None:
             self._states[name] = (state, created)
             for frontend in state.frontends:
-                claims = self._claims.setdefault(frontend.match, [])
-                affected.update(claim.name for claim in claims)
-                claims.append(_Claim(_RANK[frontend.kind], created, name))
+                affected |= self._add(frontend.match, _claim(frontend, created, name))
         return affected
 
     def resolved(self, name: ServicePortName) -> ServiceFrontends | None:
@@ -92,11 +87,34 @@ class Claims:
         for name in names:
             state, created = self._states.get(name, (None, ""))
             found[name] = [
-                Conflict(name, frontend.match, min(self._claims[frontend.match]).name)
+                Conflict(name, frontend.match, self._claims[frontend.match][0].name)
                 for frontend in (state.frontends if state else ())
                 if not self._wins(frontend, created, name)
             ]
         return found
 
     def _wins(self, frontend: Frontend, created: str, name: ServicePortName) -> bool:
-        return min(self._claims[frontend.match]) == _Claim(_RANK[frontend.kind], created, name)
+        return self._claims[frontend.match][0] == _claim(frontend, created, name)
+
+    def _add(self, match: Match, claim: _Claim) -> set[ServicePortName]:
+        """Add a claim; those whom a new winner concerns are returned."""
+        claims = self._claims.setdefault(match, [])
+        insort(claims, claim)
+        return _names(claims) if claims[0] is claim else set()
+
+    def _remove(self, match: Match, claim: _Claim) -> set[ServicePortName]:
+        """Remove a claim; those whom a new winner concerns are returned."""
+        claims = self._claims[match]
+        place = bisect_left(claims, claim)
+        del claims[place]
+        if not claims:
+            del self._claims[match]
+        return _names(claims) if place == 0 else set()
+
+
+def _claim(frontend: Frontend, created: str, name: ServicePortName) -> _Claim:
+    return _Claim(_RANK[frontend.kind], created, name)
+
+
+def _names(claims: Iterable[_Claim]) -> set[ServicePortName]:
+    return {claim.name for claim in claims}

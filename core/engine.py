@@ -15,8 +15,8 @@ from .apis import ApiObject, EndpointSlice, Kind, Node, Service, ServiceCIDR, ki
 from .config import ProxyConfig
 from .errors import DataplaneError
 from .frontends import FrontendRules
-from .model import NamespacedName
-from .node import NodeFacts, node_context, node_facts
+from .model import NamespacedName, NodeContext
+from .node import NodeFacts, node_context, node_facts, with_bind_address
 from .plan import SyncPlan, SyncReport
 from .plugins import Dataplane, Plugins
 from .proxy import FamilyProxy
@@ -65,12 +65,13 @@ class Engine:
         self._now = now
         self._listed: set[Kind] = set()
         self._facts = NodeFacts()
+        self._seen_ips: tuple[bytes, ...] = ()
         self._interface_addresses: frozenset[bytes] = frozenset()
         self._cidrs: dict[NamespacedName, tuple[Network, ...]] = {}
         self.rejections = Rejections()
         self.families = {
             family: Family(
-                FamilyProxy(family, config, node_context(config, family, self._facts, (), ()), started=now()),
+                FamilyProxy(family, config, NodeContext(family), started=now()),
                 dataplane,
                 BoundedFrequencyRunner(
                     clock,
@@ -81,6 +82,7 @@ class Engine:
             )
             for family, dataplane in dataplanes.items()
         }
+        self._refresh_context()
 
     def probe(self) -> None:
         """Ask every dataplane what it can do. Raises `BackendUnavailable`."""
@@ -160,7 +162,7 @@ class Engine:
     def run_due(self) -> None:
         """Sync the families that are due; one that fails doesn't stop another (PRO-02)."""
         for family in self.families.values():
-            if family.runner.wait() == 0:
+            if self.ready() and family.runner.wait() == 0:
                 self._run(family)
 
     def _run(self, family: Family) -> None:
@@ -176,7 +178,10 @@ class Engine:
 
     def _sync(self, family: Family, plan: SyncPlan) -> bool:
         """Carry out one plan; whether the dataplane now holds what it desires."""
-        if not plan.full and not plan.delta:
+        self._report_conflicts(family)
+        writes = plan.full or bool(plan.delta)
+        # What no rule shows may still concern observers: a draining endpoint that goes leaves flows behind.
+        if not writes and not plan.triggers and not plan.stale_udp:
             family.proxy.done(plan)
             return True
         self._plugins.before_sync(plan)
@@ -184,7 +189,7 @@ class Engine:
         failure: DataplaneError | None = None
         began = time.perf_counter()
         try:
-            report = family.dataplane.sync(plan)
+            report = family.dataplane.sync(plan) if writes else SyncReport()
             family.proxy.done(plan)
         except DataplaneError as error:
             failure = error
@@ -214,9 +219,11 @@ class Engine:
             log.error(
                 "sync_failed", extra=fields | {"error": str(failure), "kept": "the rules of the last sync"}
             )
-        for name, conflicts in family.proxy.conflicts(change.name for change in plan.delta.services).items():
+
+    def _report_conflicts(self, family: Family) -> None:
+        for name, conflicts in family.proxy.conflicts().items():
             self.rejections.report(
-                ("conflict", plan.family, name),
+                ("conflict", family.proxy.family, name),
                 (
                     Rejection("Service", str(name.service), str(c.match), f"it belongs to {c.winner} already")
                     for c in conflicts
@@ -229,10 +236,14 @@ class Engine:
                 family.runner.request()
 
     def _names(self, kind: Kind) -> set[NamespacedName]:
-        """The names of a kind that anything is known of."""
-        if kind is ServiceCIDR:
-            return set(self._cidrs)
+        """The names of a kind that anything is known of, be it no more than that something is wrong."""
         names: set[NamespacedName] = set()
+        for key in self.rejections.places():
+            match key:
+                case (kind.__name__, NamespacedName() as name):
+                    names.add(name)
+        if kind is ServiceCIDR:
+            names |= self._cidrs.keys()
         for family in self.families.values():
             if kind is Service:
                 names |= family.proxy.services.current.keys()
@@ -242,8 +253,10 @@ class Engine:
 
     def _set_facts(self, facts: NodeFacts) -> None:
         # Addresses count as they were first known; a later change is only worth a word (IN-NODE-03).
-        if self._facts.ips and facts.ips != self._facts.ips:
-            log.warning("node_ips_changed", extra={"kept": "the first ones until the next start"})
+        if self._facts.ips:
+            if facts.ips not in (self._facts.ips, self._seen_ips):
+                log.warning("node_ips_changed", extra={"kept": "the first ones until the next start"})
+            self._seen_ips = facts.ips
             facts = replace(facts, ips=self._facts.ips)
         if facts != self._facts:
             self._facts = facts
@@ -251,11 +264,12 @@ class Engine:
 
     def _refresh_context(self) -> None:
         cidrs = {network for networks in self._cidrs.values() for network in networks}
+        facts = with_bind_address(self._facts, self._config.bind_address)
         for family, state in self.families.items():
-            context = node_context(self._config, family, self._facts, self._interface_addresses, cidrs)
+            context = node_context(self._config, family, facts, self._interface_addresses, cidrs)
             rules = FrontendRules(
-                zone=self._facts.zone,
-                node_ip=self._facts.ip(family),
+                zone=facts.zone,
+                node_ip=facts.ip(family),
                 knows_local_pods=context.local is not None,
                 masquerade_all=self._config.masquerade_all,
             )

@@ -103,9 +103,9 @@ class FamilyProxy:
         """The last plan made was not carried out."""
         self._full = True
 
-    def conflicts(self, names: Iterable[ServicePortName]) -> Mapping[ServicePortName, Sequence[Conflict]]:
-        """The addresses that each of some service ports claims and doesn't get."""
-        return self._claims.conflicts(names)
+    def conflicts(self) -> Mapping[ServicePortName, Sequence[Conflict]]:
+        """For each service port that the last plan was about, the addresses it claims and doesn't get."""
+        return self._claims.conflicts(self._planned)
 
     def _recompute(self, services: Iterable[NamespacedName]) -> None:
         for service in services:

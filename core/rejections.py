@@ -24,6 +24,10 @@ class Rejections:
         for rejections in self._current.values():
             yield from rejections
 
+    def places(self) -> Iterable[object]:
+        """The keys at which anything is wrong now."""
+        return self._current.keys()
+
     def report(self, key: object, rejections: Iterable[Rejection]) -> None:
         """Set all that is wrong at a key; nothing clears it."""
         now = tuple(dict.fromkeys(rejections))

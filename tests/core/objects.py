@@ -51,9 +51,12 @@ def endpoint(
     *,
     zones: Iterable[str] | None = None,
     nodes: Iterable[str] | None = None,
-    **conditions: bool | None,
+    ready: bool | None = None,
+    serving: bool | None = None,
+    terminating: bool | None = None,
 ) -> dict[str, Any]:
     """An entry of a slice's endpoints; ``zones`` and ``nodes`` are its hints."""
+    conditions = {"ready": ready, "serving": serving, "terminating": terminating}
     plain: dict[str, Any] = {"addresses": [address], "conditions": conditions}
     if node is not None:
         plain["nodeName"] = node
@@ -62,7 +65,9 @@ def endpoint(
     return plain
 
 
-TERMINATING: Mapping[str, bool] = {"ready": False, "serving": True, "terminating": True}
+def draining(address: str, node: str | None = OTHER_NODE) -> dict[str, Any]:
+    """An endpoint that is about to go and still answers."""
+    return endpoint(address, node, ready=False, serving=True, terminating=True)
 
 
 def endpoint_slice(

@@ -1,0 +1,134 @@
+"""The engine: events in, syncs out, and what people are told."""
+
+import pytest
+
+from pointsman.core.addresses import IPFamily
+from pointsman.core.apis import Service, ServiceCIDR
+from pointsman.core.config import ProxyConfig
+from pointsman.core.endpointsmap import TRIGGER_TIME
+from pointsman.core.engine import KINDS
+from pointsman.core.model import Masquerade, NamespacedName
+
+from .fakes import Bench, failure
+from .objects import NODE, draining, endpoint, endpoint_slice, node, service, service_port
+
+
+def test_observers_learn_of_stale_udp_endpoints_that_no_frontend_used() -> None:
+    """A draining endpoint, in no pool any more, goes: there are flows to clean, and no rule to write."""
+    bench = Bench()
+    dns = [{"name": "", "port": 5353, "protocol": "UDP"}]
+    bench.list_all()
+    bench.engine.updated(service("dns", ports=[service_port(53, protocol="UDP")]))
+    both = [endpoint("10.0.0.1"), draining("10.0.0.2")]
+    bench.engine.updated(endpoint_slice(both, service="dns", ports=dns))
+    bench.run()
+    bench.engine.updated(endpoint_slice([endpoint("10.0.0.1")], service="dns", ports=dns))
+    bench.run()
+    plan, report, error = bench.listener.after[-1]
+    assert not plan.delta
+    assert plan.stale_udp == {NamespacedName("shop", "dns")}
+    assert report is not None
+    assert error is None
+
+
+def test_observers_learn_of_triggers_of_changes_that_no_frontend_shows() -> None:
+    bench = Bench()
+    bench.list_all()
+    bench.engine.updated(service())
+    bench.engine.updated(endpoint_slice([endpoint("10.0.0.1")]))
+    bench.run()
+    bench.engine.updated(
+        endpoint_slice(
+            [endpoint("10.0.0.1"), endpoint("10.0.0.2", ready=False)],
+            annotations={TRIGGER_TIME: "2026-01-01T00:00:00Z"},
+        )
+    )
+    bench.run()
+    plan, _, _ = bench.listener.after[-1]
+    assert not plan.delta
+    assert [trigger.time for trigger in plan.triggers] == [1767225600.0]
+
+
+def conflicts(bench: Bench) -> dict[str, str]:
+    """What is said of addresses that a service does not get."""
+    return {r.name: r.reason for r in bench.engine.rejections if "belongs to" in r.reason}
+
+
+def test_a_service_that_gets_none_of_its_addresses_is_reported() -> None:
+    bench = Bench()
+    bench.list_all()
+    bench.engine.updated(service("first"))
+    bench.engine.updated(service("second"))
+    bench.run()
+    assert conflicts(bench) == {"shop/second": "it belongs to shop/first/tcp already"}
+
+
+def test_a_conflict_that_goes_away_is_taken_back() -> None:
+    bench = Bench()
+    bench.list_all()
+    bench.engine.updated(service("first"))
+    bench.engine.updated(service("second"))
+    bench.run()
+    bench.engine.deleted(Service, NamespacedName("shop", "second"))
+    bench.run()
+    assert conflicts(bench) == {}
+
+
+def test_a_conflict_names_the_service_that_has_the_address_now() -> None:
+    bench = Bench()
+    bench.list_all()
+    for number in (1, 2, 3):
+        bench.engine.updated(service(f"svc-{number}", f"10.96.0.{number}", externalIPs=["198.51.100.1"]))
+    bench.run()
+    assert set(conflicts(bench).values()) == {"it belongs to shop/svc-1/tcp already"}
+    bench.engine.deleted(Service, NamespacedName("shop", "svc-1"))
+    bench.run()
+    assert conflicts(bench) == {"shop/svc-3": "it belongs to shop/svc-2/tcp already"}
+
+
+def test_a_conflict_is_reported_though_the_sync_fails() -> None:
+    bench = Bench()
+    bench.list_all()
+    bench.engine.updated(service("first"))
+    bench.engine.updated(service("second"))
+    bench.script.failures = [failure()]
+    bench.run()
+    assert conflicts(bench) == {"shop/second": "it belongs to shop/first/tcp already"}
+
+
+def test_nothing_is_written_before_the_first_lists_are_complete() -> None:
+    bench = Bench()
+    bench.engine.updated(service())
+    for kind in KINDS - {ServiceCIDR}:
+        bench.engine.replaced(kind, [])
+        bench.engine.run_due()
+    assert bench.script.plans == []
+    bench.engine.replaced(ServiceCIDR, [])
+    bench.engine.run_due()
+    assert len(bench.script.plans) == 1
+
+
+def test_what_was_wrong_with_an_object_is_forgotten_when_a_list_lacks_it() -> None:
+    bench = Bench()
+    bench.engine.replaced(Service, [service(ip="no address")])
+    assert [rejection.name for rejection in bench.engine.rejections] == ["shop/web"]
+    bench.engine.replaced(Service, [])
+    assert list(bench.engine.rejections) == []
+
+
+def test_a_change_of_the_nodes_addresses_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A Node is updated every few seconds, by its heartbeat."""
+    bench = Bench()
+    bench.engine.updated(node())
+    for _ in range(3):
+        bench.engine.updated(node(addresses=[("InternalIP", "192.0.2.77")]))
+    assert [record.message for record in caplog.records] == ["node_ips_changed"]
+
+
+def test_settings_hold_without_any_node_object() -> None:
+    bench = Bench(ProxyConfig(NODE, families=(IPFamily.IPV4,), masquerade_all=True))
+    for kind in KINDS:
+        bench.engine.replaced(kind, [service()] if kind is Service else [])
+    bench.engine.run_due()
+    (state,) = bench.script.plans[-1].desired.services.values()
+    assert state.frontends[0].near.masquerade is Masquerade.ALWAYS
