@@ -80,11 +80,6 @@ def ct(dreg: int, key: int, direction: int | None = None) -> bytes:
     return expression("ct", be32(nf.NFTA_CT_KEY, key), be32(nf.NFTA_CT_DREG, dreg), where)
 
 
-def ct_set(key: int, sreg: int) -> bytes:
-    """Write a property of the connection, such as its mark."""
-    return expression("ct", be32(nf.NFTA_CT_KEY, key), be32(nf.NFTA_CT_SREG, sreg))
-
-
 def fib_addrtype(dreg: int, flags: int) -> bytes:
     """Ask the routing table for the type (``RTN_*``) of the address that ``flags`` selects."""
     return expression(

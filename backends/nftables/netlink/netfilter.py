@@ -35,6 +35,7 @@ RECEIVE_BUFFER = 1 << 24
 # The kernel sends dumps in pieces of at most 32 KiB (netlink_recvmsg); acknowledgements are tiny.
 _RECEIVE_SIZE = 1 << 16
 _DUMP_ATTEMPTS = 8
+_GREATEST_SEQUENCE = 0xFFFFFFFF
 
 
 def open_netlink() -> socket.socket:
@@ -121,8 +122,7 @@ class NetfilterSocket:
         if not operations:
             return
         self._discard_answers()
-        begin = self._sequence + 1
-        self._sequence += len(operations) + 2
+        begin = self._take_numbers(len(operations) + 2)
         self._socket.send(framing.batch(operations, begin, genid))
         self._check_commit(operations, begin, genid)
 
@@ -303,8 +303,15 @@ class NetfilterSocket:
         return None
 
     def _request(self, message: int, flags: int, family: Family, attributes: bytes) -> None:
-        self._sequence += 1
-        self._socket.send(framing.request(message, flags, family, attributes, self._sequence))
+        number = self._take_numbers(1)
+        self._socket.send(framing.request(message, flags, family, attributes, number))
+
+    def _take_numbers(self, count: int) -> int:
+        """The first of ``count`` sequence numbers in a row, all within 32 bits."""
+        if self._sequence + count > _GREATEST_SEQUENCE:
+            self._sequence = 0
+        self._sequence += count
+        return self._sequence - count + 1
 
     def _discard_answers(self) -> None:
         """Throw away what an earlier request left unread."""

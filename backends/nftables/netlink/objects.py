@@ -17,7 +17,7 @@ _NFGENMSG_SIZE = 4
 _VALUE: Schema = {nf.NFTA_DATA_VERDICT: {}}
 _NO_NESTS: Schema = {}
 _EXPRESSION_SCHEMAS: dict[str, Schema] = {
-    "bitwise": {nf.NFTA_BITWISE_MASK: _VALUE, nf.NFTA_BITWISE_XOR: _VALUE, 7: _VALUE},
+    "bitwise": {nf.NFTA_BITWISE_MASK: _VALUE, nf.NFTA_BITWISE_XOR: _VALUE, nf.NFTA_BITWISE_DATA: _VALUE},
     "cmp": {nf.NFTA_CMP_DATA: _VALUE},
     "immediate": {nf.NFTA_IMMEDIATE_DATA: _VALUE},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from pointsman.backends.nftables.netlink import constants as nf
 from pointsman.backends.nftables.netlink import rules
 from pointsman.backends.nftables.netlink.constants import CtState, CtStatus, Family, SetFlag
 from pointsman.backends.nftables.netlink.messages import (
@@ -23,6 +24,7 @@ from pointsman.backends.nftables.netlink.selectors import (
     L4PROTO,
     MARK,
     OIFNAME,
+    PROTOCOL,
     TH_DPORT,
     TH_SPORT,
     ct_original_daddr,
@@ -233,6 +235,17 @@ def cases(family: Family) -> list[Case]:
         Case("meta l4proto tcp reject with tcp reset", rules.reject_tcp_reset()),
         Case("meta l4proto sctp drop", rules.match(L4PROTO, b"\x84") + rules.drop()),
         Case("th dport 53 drop", rules.match(TH_DPORT, b"\0\x35") + rules.drop()),
+        *(
+            Case(f"th dport {sign} 1024 drop", rules.match(TH_DPORT, b"\4\0", op=op) + rules.drop())
+            for sign, op in (
+                ("!=", nf.NFT_CMP_NEQ),
+                ("<", nf.NFT_CMP_LT),
+                ("<=", nf.NFT_CMP_LTE),
+                (">", nf.NFT_CMP_GT),
+                (">=", nf.NFT_CMP_GTE),
+            )
+        ),
+        Case("meta protocol vlan drop", rules.match(PROTOCOL, b"\x81\0") + rules.drop()),
         Case("th sport 53 drop", rules.match(TH_SPORT, b"\0\x35") + rules.drop()),
         Case("counter", rules.counter()),
         Case(

@@ -143,6 +143,20 @@ def test_a_disturbed_dump_is_repeated_but_not_for_ever(
         connect(Kernel(*[disturbed] * 20)).dump_tables()
 
 
+def test_sequence_numbers_start_again_before_they_overflow(connect: Connect) -> None:
+    seen: list[int] = []
+
+    def acknowledge(begin: int) -> list[bytes | OSError]:
+        seen.append(begin)
+        return [acknowledgement(begin + 1)]
+
+    netfilter = connect(Kernel(acknowledge, acknowledge))
+    netfilter._sequence = 2**32 - 4
+    netfilter.commit([add_table(T)])
+    netfilter.commit([add_table(T)])
+    assert seen == [2**32 - 3, 1]
+
+
 def test_the_kernels_own_words_are_passed_on() -> None:
     notes = string(nf.NLMSGERR_ATTR_MSG, "Invalid chain type") + attribute(
         nf.NLMSGERR_ATTR_OFFS, pack("=I", 44)

@@ -9,11 +9,21 @@ from collections.abc import Callable
 
 import pytest
 
+from pointsman.backends.nftables.netlink import selectors
 from pointsman.backends.nftables.netlink.constants import Family
+from pointsman.backends.nftables.netlink.messages import Table, add_set, add_table
+from pointsman.backends.nftables.netlink.selectors import (
+    CT_ORIGINAL_PROTO_DST,
+    CT_ORIGINAL_PROTO_SRC,
+    Selector,
+)
+from pointsman.backends.nftables.netlink.sets import SetSpec
 from tests.backends.nftables.netlink import layouts
 from tests.backends.nftables.netlink.namespaces import Namespace
 
 pytestmark = [pytest.mark.netns, pytest.mark.program("nft")]
+
+SELECTORS = [value for value in vars(selectors).values() if isinstance(value, Selector)]
 
 families = pytest.mark.parametrize("family", layouts.FAMILIES, ids=str)
 
@@ -30,6 +40,24 @@ def test_sets(family: Family, make_namespace: Callable[[], Namespace]) -> None:
     assert list(got) == list(wanted)
     for name, one in got.items():
         assert one._replace(handle=0) == wanted[name]._replace(handle=0), name
+    assert ours.listing() == theirs.listing()
+
+
+@pytest.mark.parametrize("selector", SELECTORS, ids=lambda selector: selector.text)
+def test_every_selector_can_be_a_sets_key(
+    selector: Selector, make_namespace: Callable[[], Namespace]
+) -> None:
+    theirs, ours = make_namespace(), make_namespace()
+    where = Table(Family.INET, "t")
+    theirs.load(f"table inet t {{\n set s {{ typeof {selector.text}; }}\n}}\n")
+    [reference] = theirs.socket().dump_sets(where)
+    socket = ours.socket()
+    socket.commit([add_table(where), add_set(where, SetSpec("s", (selector,)))])
+    [mine] = socket.dump_sets(where)
+    if selector in (CT_ORIGINAL_PROTO_SRC, CT_ORIGINAL_PROTO_DST):
+        # Without a match on the protocol before it, nft does not know that these are port numbers.
+        reference = reference._replace(key_type=mine.key_type)
+    assert mine._replace(handle=0) == reference._replace(handle=0)
     assert ours.listing() == theirs.listing()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from errno import EBUSY, EEXIST, ENOENT, EPERM, ERESTART
+from errno import EBUSY, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EPERM, ERESTART
 
 import pytest
 
@@ -223,6 +223,26 @@ def test_an_owned_table_is_out_of_reach_for_others(netfilter: NetfilterSocket, n
         namespace.socket().commit([delete_table(T)])
     assert caught.value.errno == EPERM
     netfilter.commit([add_chain(T, "mine")])
+
+
+def test_an_owned_table_can_outlive_its_owner_and_be_taken_over(
+    netfilter: NetfilterSocket, namespace: Namespace
+) -> None:
+    flags = TableFlag.OWNER | TableFlag.PERSIST
+    try:
+        netfilter.commit([add_table(T, flags)])
+    except NetlinkError as error:
+        assert error.errno in (EINVAL, EOPNOTSUPP)
+        pytest.skip("this kernel has no persistent owned tables (Linux 6.9)")
+    netfilter.commit([add_chain(T, "kept")])
+    netfilter.close()
+    heir = namespace.socket()
+    [orphan] = heir.dump_tables()
+    assert (orphan.flags, orphan.owner) == (TableFlag.PERSIST, 0)
+    heir.commit([add_table(T, flags)])
+    [taken] = heir.dump_tables()
+    assert (taken.flags, taken.owner) == (flags, heir.portid)
+    assert [chain.name for chain in heir.dump_chains(T)] == ["kept"]
 
 
 def test_two_instances_and_families_do_not_see_each_other(netfilter: NetfilterSocket) -> None:
