@@ -20,7 +20,8 @@ class ProxyConfig(Struct, frozen=True):
     """Settings of a service proxy; periods are in seconds.
 
     ``node_port_addresses`` are CIDRs; None means those of the node's own addresses (``primary``, SVC-NP-05),
-    an empty tuple means every local address. ``instance`` names this proxy's kernel objects.
+    an empty tuple means every local address. ``bind_address``, unless unspecified, is the node's own whatever
+    its object says (IN-NODE-02). ``instance`` names this proxy's kernel objects.
     """
 
     node_name: str
@@ -34,6 +35,7 @@ class ProxyConfig(Struct, frozen=True):
     bridge_interface: str = ""
     interface_name_prefix: str = ""
     node_port_addresses: tuple[Network, ...] | None = ()
+    bind_address: bytes | None = None
     localhost_node_ports: bool = False
     external_ips_allowed: bool = True
     drop_invalid: bool = True

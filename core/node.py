@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .addresses import IPFamily, Network, family_of, host_network, parse_address, parse_network
 from .apis import Node
@@ -73,6 +74,13 @@ def node_facts(node: Node) -> tuple[NodeFacts, list[Rejection]]:
         eligible=not leaving,
     )
     return facts, rejections
+
+
+def with_bind_address(facts: NodeFacts, address: bytes | None) -> NodeFacts:
+    """The facts with the address that this proxy binds to, if it is one, as the primary one (IN-NODE-02)."""
+    if address is None or not any(address):
+        return facts
+    return replace(facts, ips=(address, *(ip for ip in facts.ips if len(ip) != len(address))))
 
 
 def node_context(
