@@ -6,7 +6,9 @@ compare, and ready for the kernel. The length tells the family. Text appears onl
 
 import re
 import socket
+from collections.abc import Iterable
 from enum import IntEnum
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import NamedTuple
 
 # Four decimal octets, leading zeros allowed: old Service objects hold them, and Kubernetes reads them as
@@ -97,6 +99,17 @@ def parse_network(text: str) -> Network:
     prefix = int(length)
     host_bits = bits - prefix
     return Network((int.from_bytes(address) >> host_bits << host_bits).to_bytes(len(address)), prefix)
+
+
+def collapse(networks: Iterable[Network]) -> frozenset[Network]:
+    """The fewest networks that hold the same addresses as the given ones."""
+    blocks = [ip_network((network.address, network.prefix)) for network in networks]
+    v4 = collapse_addresses([block for block in blocks if isinstance(block, IPv4Network)])
+    v6 = collapse_addresses([block for block in blocks if isinstance(block, IPv6Network)])
+    return frozenset(
+        {Network(block.network_address.packed, block.prefixlen) for block in v4}
+        | {Network(block.network_address.packed, block.prefixlen) for block in v6}
+    )
 
 
 def host_network(address: bytes) -> Network:

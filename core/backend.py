@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from .addresses import IPFamily, Network
+from .addresses import IPFamily, Network, collapse
 from .errors import BackendUnavailable, PluginError
 from .features import Capabilities
 from .model import Endpoint, Masquerade, Match, Model, Refusal
@@ -84,8 +84,8 @@ class ObservedAnswer(Struct, frozen=True):
 class ObservedFrontend(Struct, frozen=True):
     """A frontend as the kernel holds it: the content of `Frontend`, without names.
 
-    ``when_empty`` is None in answers that have endpoints, and weights are in lowest terms, so that what is
-    observed equals what was meant whenever packets can't tell them apart.
+    ``when_empty`` is None in answers that have endpoints, weights are in lowest terms and ``sources`` are the
+    fewest networks, so that what is observed equals what was meant whenever packets can't tell them apart.
     """
 
     near: ObservedAnswer
@@ -122,7 +122,7 @@ def expected(model: Model) -> Observed:
         frontends[frontend.match] = ObservedFrontend(
             near,
             far[0] if far and far[0] != near else None,
-            None if frontend.sources is None else frozenset(frontend.sources),
+            None if frontend.sources is None else collapse(frontend.sources),
             service.affinity,
         )
     return Observed(frontends, frozenset(model.cluster_ips), frozenset(model.node.service_cidrs))

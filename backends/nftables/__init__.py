@@ -1,1 +1,1 @@
-"""The nftables backend: flat maps over raw netlink, no object per service. See the README beside this file."""
+"""The nftables backend: flat maps over raw netlink, no object per service. See the README beside this."""

@@ -5,10 +5,11 @@ while an element of a verdict map leads to it.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
-from pointsman.core.addresses import Network
+from pointsman.core.addresses import Network, collapse
 from pointsman.core.model import LocalInterface, LocalNetwork, LocalTraffic, Masquerade, NodeContext, Refusal
 
 from .layout import Layout
@@ -27,6 +28,7 @@ FIREWALL = "check-sources"
 REFUSE = "refuse"
 REJECT = "reject-it"
 UNUSED = "check-service-addresses"
+FORWARD = "forward-filter"
 MASQUERADE = "masquerade-marked"
 
 REFUSALS = {
@@ -62,7 +64,11 @@ class Pick(NamedTuple):
             *_mark(layout, context, self.masquerade),
             Rule(r.dnat_map(layout.family, key, endpoints.name)),
         )
-        return Chain(self.name, rules, comment=f"one of {self.size} endpoints, each as likely")
+        return Chain(self.name, rules, comment=_choice(self.size))
+
+
+def _choice(size: int) -> str:
+    return "the only endpoint" if size == 1 else f"one of {size} places, each as likely"
 
 
 def _prefix(node_port: bool) -> str:
@@ -82,20 +88,24 @@ class Split(NamedTuple):
         """Such as ``split-4-2-unless-local``."""
         return f"{_prefix(self.node_port)}split-{self.near}-{self.far}-{self.masquerade}"
 
+    def picks(self) -> tuple[Pick, Pick | None]:
+        """How near and far clients pick; None where the far ones have nothing to pick from."""
+        near = Pick(self.node_port, self.near, self.masquerade)
+        return near, Pick(self.node_port, self.far, Masquerade.NEVER, far=True) if self.far else None
+
     def needs(self) -> Iterator["ChainClass"]:
         """The classes it leads to."""
-        yield Pick(self.node_port, self.near, self.masquerade)
-        if self.far:
-            yield Pick(self.node_port, self.far, Masquerade.NEVER, far=True)
+        return (pick for pick in self.picks() if pick is not None)
 
     def chain(self, layout: Layout, context: NodeContext) -> Chain:
         """Its rules; a far client of an empty far pool falls through, and is refused later."""
-        near, *far = self.needs()
+        near, far = self.picks()
         rules = [Rule(r.match_local(source=True) + r.goto(near.name), "the node itself")]
         if context.local is not None:
             local = match_local_traffic(layout, context.local)
             rules.insert(0, Rule(local + r.goto(near.name), "local pods reach all endpoints"))
-        rules += (Rule(r.goto(chain.name), "clients from outside: endpoints of this node") for chain in far)
+        if far is not None:
+            rules.append(Rule(r.goto(far.name), "clients from outside: endpoints of this node"))
         return Chain(self.name, tuple(rules), comment="external traffic policy Local")
 
 
@@ -127,6 +137,12 @@ class Allow(NamedTuple):
         spec = SetSpec(self.name, (sel.saddr(layout.family),), flags=SetFlag.INTERVAL)
         intervals = (ElementCodec(spec).interval(first, last) for first, last in _joined(self.sources))
         return Owned(spec, tuple(boundary for interval in intervals for boundary in interval))
+
+
+@lru_cache(maxsize=4096)
+def allow(sources: tuple[Network, ...]) -> Allow:
+    """The class that admits some networks, the same for all ways to write them."""
+    return Allow(tuple(sorted(collapse(sources))))
 
 
 ChainClass = Pick | Split | Allow
@@ -161,7 +177,7 @@ def skeleton(layout: Layout, context: NodeContext) -> Iterator[Chain]:
     forward = (invalid, refuse, unused) if context.drop_invalid else (refuse, unused)
     yield from (
         Chain("input-filter", (refuse,), base=Base("filter", Hook.INPUT, 0)),
-        Chain("forward-filter", forward, base=Base("filter", Hook.FORWARD, 0)),
+        Chain(FORWARD, forward, base=Base("filter", Hook.FORWARD, 0)),
         Chain("output-filter", (refuse, unused), base=Base("filter", Hook.OUTPUT, 0)),
         Chain(REFUSE, tuple(_refuse(layout, context)), comment="services without an endpoint to go to"),
         Chain(REJECT, (Rule(r.reject(layout.family)),), comment="tell the client at once"),

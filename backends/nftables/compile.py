@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pointsman.core.model import Frontend, NodeContext, Pool, ServiceFrontends
 
-from .chains import REFUSALS, Allow, ChainClass, Pick, Split
+from .chains import REFUSALS, ChainClass, Pick, Split, allow
 from .layout import Layout, match_key
 from .netlink.constants import VerdictCode
 from .netlink.elements import Verdict
@@ -80,7 +80,7 @@ class _Writer:
         if not near or (frontend.far is not None and not far):
             self._put(side.refusals.name, key, REFUSALS[service.when_empty])
         if frontend.sources is not None:
-            self._goto(self._layout.firewall.name, key, Allow(frontend.sources))
+            self._goto(self._layout.firewall.name, key, allow(frontend.sources))
 
     def _slots(self, name: str, key: bytes, slots: Slots) -> None:
         elements = self.elements.setdefault(name, {}) if slots else {}

@@ -10,7 +10,7 @@ from pointsman.core.plan import SyncPlan, SyncReport
 from .changes import Writer
 from .layout import layout
 from .netlink import messages
-from .netlink.errors import NetlinkError, OutcomeUnknown, StaleGeneration
+from .netlink.errors import NetlinkError, StaleGeneration
 from .netlink.messages import Operation
 from .netlink.monitor import Change, Monitor, Overrun
 from .netlink.netfilter import NetfilterSocket
@@ -18,8 +18,6 @@ from .observe import observed
 from .planner import Books, full, partial
 from .probe import NAME, probe
 from .state import read
-from .trace import trace
-
 
 # How often somebody else may commit between our look at the generation and our own commit.
 _PATIENCE = 20
@@ -28,8 +26,8 @@ _PATIENCE = 20
 class NftablesDataplane:
     """One family's table.
 
-    The sockets are opened on first use, in the network namespace of the calling thread, and then kept: closing
-    one costs 10 ms.
+    The sockets are opened on first use, in the network namespace of the calling thread, and then kept:
+    closing one costs 10 ms.
     """
 
     def __init__(self, settings: DataplaneSettings) -> None:
@@ -73,6 +71,9 @@ class NftablesDataplane:
     @hookimpl
     def dataplane_trace(self, packet: Packet) -> Trace:
         """See `Drive.dataplane_trace`."""
+        # Imported late: only who explains packets pays for the interpreter.
+        from .trace import trace
+
         return trace(self._layout, self._open(), packet)
 
     @hookimpl

@@ -79,9 +79,7 @@ def layout(family: IPFamily, instance: str) -> Layout:
         family=nf_family,
         address=_side("", by_address, daddr, "virtual address"),
         node_port=_side("nodeport-", by_port, daddr, "node port"),
-        firewall=SetSpec(
-            "firewall", by_address, VERDICTS, comment="virtual address -> who may come in (source ranges)"
-        ),
+        firewall=SetSpec("firewall", by_address, VERDICTS, comment="virtual address -> source ranges"),
         cluster_ips=SetSpec(
             "cluster-ips", (daddr,), comment="ClusterIPs; other ports of theirs are rejected"
         ),
@@ -97,18 +95,14 @@ def _side(prefix: str, key: tuple[sel.Selector, ...], daddr: sel.Selector, what:
     return Side(
         name=prefix,
         dispatch=SetSpec(f"{prefix}services", key, VERDICTS, comment=f"{what} -> how to pick"),
-        endpoints=SetSpec(
-            f"{prefix}endpoints", indexed, (daddr, sel.TH_DPORT), comment=f"{what} and index -> endpoint"
-        ),
+        endpoints=SetSpec(f"{prefix}endpoints", indexed, (daddr, sel.TH_DPORT), comment="index -> endpoint"),
         far_endpoints=SetSpec(
             f"{prefix}far-endpoints",
             indexed,
             (daddr, sel.TH_DPORT),
-            comment=f"{what} and index -> endpoint, for clients from outside (traffic policy Local)",
+            comment="the same for far clients",
         ),
-        refusals=SetSpec(
-            f"{prefix}no-endpoints", key, VERDICTS, comment=f"{what} -> how to refuse, where nobody serves"
-        ),
+        refusals=SetSpec(f"{prefix}no-endpoints", key, VERDICTS, comment=f"{what} -> how to refuse"),
         key=key,
     )
 

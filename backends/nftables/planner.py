@@ -8,8 +8,8 @@ from itertools import count
 from pointsman.core.model import Model, NodeContext, Pool, ServiceFrontends, ServicePortName
 from pointsman.core.plan import Delta, SyncPlan
 
-from .changes import Changes
 from .chains import Allow, ChainClass, closure, skeleton
+from .changes import Changes
 from .compile import Placement, compile_addresses, compile_node, compile_service, place
 from .layout import Layout, match_key
 from .ruleset import Chain, Elements, Value, merge

@@ -1,0 +1,178 @@
+"""From the table as the kernel holds it back to the model's terms.
+
+Nothing remembered is used. What depends on the node is recovered from the rules themselves; then every chain
+must hold exactly the rules that its name stands for, or what it does can't be said, and it is called strange.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address, summarize_address_range
+
+from pointsman.core.addresses import Network
+from pointsman.core.backend import Observed, ObservedAnswer, ObservedFrontend, lowest_terms
+from pointsman.core.model import Endpoint, Masquerade, Match, Protocol, Refusal
+
+from .chains import REFUSALS, Allow, Pick, Split, skeleton
+from .layout import Layout, Side
+from .netlink.elements import Element, Verdict
+from .recover import node_context
+from .ruleset import Chain
+from .slots import index_key
+from .state import TableState
+
+_PICK = re.compile(r"(nodeport-)?pick-(far-)?(\d+)-([a-z-]+)")
+_SPLIT = re.compile(r"(nodeport-)?split-(\d+)-(\d+)-([a-z-]+)")
+
+
+def observed(layout: Layout, state: TableState | None) -> Observed:
+    """What the table does, in the model's terms."""
+    return Observed({}) if state is None else _Observer(layout, state).observed()
+
+
+class _Observer:
+    """Reads one state of the table, collecting what it can't make sense of."""
+
+    def __init__(self, layout: Layout, state: TableState) -> None:
+        self._layout = layout
+        self._state = state
+        self._context = node_context(layout, state)
+        self._strange: set[str] = set()
+        self._accounted: set[str] = set()
+
+    def observed(self) -> Observed:
+        for spec in self._layout.sets:
+            if not self._state.declares(spec):
+                self._strange.add(f"{spec.noun} {spec.name} is missing or declared in another way")
+        for chain in skeleton(self._layout, self._context):
+            self._check(chain)
+        frontends = {_match(key): self._frontend(side, key) for side, key in self._places()}
+        for name in self._state.chains.keys() - self._accounted:
+            self._strange.add(f"chain {name} has no business here")
+        return Observed(
+            frontends,
+            frozenset(self._state.elements.get(self._layout.cluster_ips.name, {})),
+            frozenset(self._context.service_cidrs),
+            tuple(sorted(self._strange)),
+        )
+
+    def _places(self) -> Iterator[tuple[Side, bytes]]:
+        """The keys that anything is said about, each with its side."""
+        elements = self._state.elements
+        for side in self._layout.sides:
+            keys = elements.get(side.dispatch.name, {}).keys() | elements.get(side.refusals.name, {}).keys()
+            yield from ((side, key) for key in keys)
+
+    def _frontend(self, side: Side, key: bytes) -> ObservedFrontend:
+        where = f"{side.dispatch.name} {side.dispatch.render_key(key)}"
+        nobody = ObservedAnswer(frozenset(), Masquerade.NEVER, self._refusal(side, key))
+        near, far = nobody, None
+        verdict = self._verdict(side.dispatch.name, key)
+        if verdict is not None:
+            chain = verdict.chain or ""
+            pick, split = _pick(chain), _split(chain)
+            if pick is not None:
+                near = self._answer(side.endpoints.name, key, pick)
+            elif split is not None:
+                near, far = self._split(side, key, split, nobody)
+            else:
+                self._strange.add(f"{where} leads to {chain or verdict.code!r}")
+        return ObservedFrontend(near, None if far == near else far, self._sources(side, key))
+
+    def _split(
+        self, side: Side, key: bytes, split: Split, nobody: ObservedAnswer
+    ) -> tuple[ObservedAnswer, ObservedAnswer]:
+        self._check(split.chain(self._layout, self._context))
+        near, far = split.picks()
+        return (
+            self._answer(side.endpoints.name, key, near),
+            nobody if far is None else self._answer(side.far_endpoints.name, key, far),
+        )
+
+    def _answer(self, endpoints: str, key: bytes, pick: Pick) -> ObservedAnswer:
+        """What a pick comes to: an index without an element is a packet that goes astray."""
+        self._check(pick.chain(self._layout, self._context))
+        shares: Counter[bytes] = Counter()
+        for index in range(pick.size):
+            occupant = self._state.elements.get(endpoints, {}).get(key + index_key(index))
+            if isinstance(occupant, bytes):
+                shares[occupant] += 1
+            else:
+                self._strange.add(f"{endpoints} {key.hex()}: no element at index {index} of {pick.size}")
+        pool = tuple(Endpoint(*_target(data), weight) for data, weight in shares.items())
+        return ObservedAnswer(lowest_terms(pool), pick.masquerade)
+
+    def _refusal(self, side: Side, key: bytes) -> Refusal | None:
+        verdict = self._verdict(side.refusals.name, key)
+        for refusal, meaning in REFUSALS.items():
+            if verdict == meaning:
+                return refusal
+        if verdict is not None:
+            self._strange.add(f"{side.refusals.name} {side.refusals.render_key(key)} leads to {verdict}")
+        return None
+
+    def _sources(self, side: Side, key: bytes) -> frozenset[Network] | None:
+        firewall = self._layout.firewall
+        verdict = self._verdict(firewall.name, key) if side is self._layout.address else None
+        if verdict is None:
+            return None
+        networks = _networks(self._state.owned.get(verdict.chain or "", []))
+        admitted = Allow(tuple(sorted(networks)))
+        if admitted.name == verdict.chain:
+            self._check(admitted.chain(self._layout, self._context))
+        else:
+            self._strange.add(f"{firewall.name} {firewall.render_key(key)} leads to {verdict}")
+        return networks
+
+    def _verdict(self, name: str, key: bytes) -> Verdict | None:
+        value = self._state.elements.get(name, {}).get(key)
+        return value if isinstance(value, Verdict) else None
+
+    def _check(self, chain: Chain) -> None:
+        if chain.name not in self._accounted:
+            self._accounted.add(chain.name)
+            if not self._state.holds(chain) or not self._state.attached(chain):
+                self._strange.add(f"chain {chain.name} is missing or has other rules")
+
+
+def _pick(chain: str) -> Pick | None:
+    name = _PICK.fullmatch(chain)
+    if name is None or name[4] not in set(Masquerade):
+        return None
+    return Pick(bool(name[1]), int(name[3]), Masquerade(name[4]), bool(name[2]))
+
+
+def _split(chain: str) -> Split | None:
+    name = _SPLIT.fullmatch(chain)
+    if name is None or name[4] not in set(Masquerade):
+        return None
+    return Split(bool(name[1]), int(name[2]), int(name[3]), Masquerade(name[4]))
+
+
+def _match(key: bytes) -> Match:
+    address = key[:-8] or None
+    return Match(address, Protocol(key[-8]), int.from_bytes(key[-4:-2]))
+
+
+def _target(data: bytes) -> tuple[bytes, int]:
+    return data[:-4], int.from_bytes(data[-4:-2])
+
+
+def _networks(elements: Sequence[Element]) -> frozenset[Network]:
+    """The networks of an interval set, from its boundaries."""
+    networks: set[Network] = set()
+    first: bytes | None = None
+    for element in sorted(elements):
+        if not element.interval_end:
+            first = element.key
+        elif first is not None:
+            networks |= _between(first, int.from_bytes(element.key) - 1)
+            first = None
+    if first is not None:  # open: up to the greatest address there is
+        networks |= _between(first, (1 << 8 * len(first)) - 1)
+    return frozenset(networks)
+
+
+def _between(first: bytes, last: int) -> set[Network]:
+    blocks = summarize_address_range(ip_address(first), ip_address(last.to_bytes(len(first))))
+    return {Network(block.network_address.packed, block.prefixlen) for block in blocks}
