@@ -1,0 +1,125 @@
+"""``pointsman run``: keep the kernel as the objects say."""
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from types import FrameType
+
+from pointsman import __version__
+from pointsman.core.addresses import IPFamily
+from pointsman.core.backend import DataplaneSettings
+from pointsman.core.config import ProxyConfig
+from pointsman.core.engine import Engine
+from pointsman.core.hookspecs import hookimpl
+from pointsman.core.loop import EventLoop
+from pointsman.core.plan import SyncPlan, SyncReport
+from pointsman.core.plugins import Dataplane, Plugins
+from pointsman.core.source import Source
+from pointsman.core.unsupported import UnsupportedFeatures
+from pointsman.plugins.interface_addresses import InterfaceAddresses
+
+from .command import Subparsers
+from .flags import add
+from .options import FLAGS, options, settled
+from .selection import Selection, select
+
+log = logging.getLogger(__name__)
+
+
+def add_parser(commands: Subparsers) -> None:
+    """See `Command.add_parser`."""
+    parser = commands.add_parser(
+        "run",
+        help="serve this node until told to stop",
+        description="Program this node's kernel as Services and EndpointSlices say, and follow their changes."
+        " SIGTERM or SIGINT ends it; the rules stay and go on serving: pointsman cleanup removes them.",
+        allow_abbrev=False,
+    )
+    add(parser, FLAGS)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, plugins: Plugins) -> int:
+    """See `Command.run`."""
+    from . import logs  # late: structlog takes as long to load as all the rest
+
+    chosen = options(args, plugins)
+    logs.configure(sys.stderr, chosen.log_format, chosen.verbosity)
+    selection = select(plugins, chosen.config)
+    config = settled(chosen, selection.spec.name, tuple(selection.capabilities))
+    plugins.configure(config)
+    kind, argument = chosen.source
+    _serve(config, selection, plugins.sources[kind].make(argument, config), plugins)
+    return 0
+
+
+def _serve(config: ProxyConfig, selection: Selection, source: Source, plugins: Plugins) -> None:
+    """Serve until a signal comes. Whatever was started is stopped; what the kernel holds stays."""
+    with ExitStack() as ends:
+        dataplanes = {}
+        for family in config.families:
+            dataplanes[family] = Dataplane(selection.spec, DataplaneSettings(family, config.instance))
+            ends.callback(dataplanes[family].close)
+        engine = Engine(config, dataplanes, plugins)
+        engine.probe()
+        plugins.register(UnsupportedFeatures(selection.capabilities, engine.rejections))
+        plugins.register(_FirstSync(config.families))
+        ends.callback(plugins.shutdown)
+        loop = EventLoop(engine)
+        received = _stop_on_signals(loop)
+        _announce(config)
+        # First of all the addresses, so that not even the first sync goes without them.
+        addresses = InterfaceAddresses(
+            lambda now: loop.call(lambda: engine.set_interface_addresses(now)), loop.failed
+        )
+        ends.callback(addresses.stop)
+        addresses.start()
+        ends.callback(source.stop)
+        source.start(loop)
+        loop.run()
+        log.info("stopping", extra={"signal": received[0].name, "kept": "the rules; they go on serving"})
+
+
+def _stop_on_signals(loop: EventLoop) -> list[signal.Signals]:
+    """Have SIGTERM and SIGINT stop the loop; they are listed as they come."""
+    received: list[signal.Signals] = []
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        # No word here: the signal may have come in the midst of writing one.
+        received.append(signal.Signals(signum))
+        loop.stop()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)
+    return received
+
+
+def _announce(config: ProxyConfig) -> None:
+    log.info(
+        "starting",
+        extra={
+            "version": __version__,
+            "backend": config.proxy_mode,
+            "families": [str(family) for family in config.families],
+            "instance": config.instance,
+            "node": config.node_name,
+        },
+    )
+
+
+class _FirstSync:
+    """Says when every family has been synced once."""
+
+    def __init__(self, families: tuple[IPFamily, ...]) -> None:
+        self._waiting = set(families)
+        self._began = time.monotonic()
+
+    @hookimpl
+    def pointsman_after_sync(self, plan: SyncPlan, report: SyncReport | None) -> None:
+        if report is not None and plan.complete and plan.family in self._waiting:
+            self._waiting.remove(plan.family)
+            if not self._waiting:
+                log.info("ready", extra={"seconds": round(time.monotonic() - self._began, 3)})

@@ -1,0 +1,91 @@
+"""Which backend serves which families."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from pointsman.core.addresses import IPFamily
+from pointsman.core.backend import BackendSpec, Candidate, DataplaneSettings
+from pointsman.core.config import ProxyConfig
+from pointsman.core.errors import BackendUnavailable, PluginError
+from pointsman.core.features import Capabilities
+from pointsman.core.plugins import Plugins, probe
+
+from .options import AUTO
+
+# For auto: these first, in this order, then others by name. One that programs nothing serves nobody.
+PREFERRED = ("nftables",)
+NEVER_AUTOMATIC = frozenset({"memory"})
+
+log = logging.getLogger(__name__)
+
+
+Outcomes = Mapping[IPFamily, Capabilities | BackendUnavailable]
+
+
+class Selection(Struct, frozen=True):
+    """A backend, the families it serves, and what it can do for each."""
+
+    spec: BackendSpec
+    capabilities: Mapping[IPFamily, Capabilities]
+
+
+def survey(spec: BackendSpec, families: Sequence[IPFamily], instance: str) -> Outcomes:
+    """Find out what a backend can do here, for each family; one that fails is unavailable, nothing worse."""
+    return {family: _probe(spec, DataplaneSettings(family, instance)) for family in families}
+
+
+def select(plugins: Plugins, config: ProxyConfig) -> Selection:
+    """Find the backend that ``config.proxy_mode`` asks for, and which of the families it can serve here.
+
+    A family that can't be served is left out, with a warning, where another one can.
+
+    Raises:
+        BackendUnavailable: nothing can be served.
+        PluginError: a plugin chose a backend that there isn't.
+    """
+    if config.proxy_mode != AUTO:
+        return _usable(plugins.backends[config.proxy_mode], config)
+    order = {name: place for place, name in enumerate(PREFERRED)}
+    specs = [spec for spec in plugins.backends if spec.name not in NEVER_AUTOMATIC]
+    specs.sort(key=lambda spec: (order.get(spec.name, len(order)), spec.name))
+    candidates = [Candidate(spec, _overall(survey(spec, config.families, config.instance))) for spec in specs]
+    name = plugins.select_backend(candidates, config)
+    if name is not None:
+        if name not in plugins.backends:
+            raise PluginError(f"for --proxy-mode auto a plugin chose {name!r}, which isn't installed")
+        return _usable(plugins.backends[name], config)
+    for spec, outcome in candidates:
+        if isinstance(outcome, Capabilities):
+            return _usable(spec, config)
+    reasons = "; ".join(str(outcome) for _, outcome in candidates) or "none is installed"
+    raise BackendUnavailable(AUTO, f"no backend can run here ({reasons})", "pointsman backends says more")
+
+
+def _probe(spec: BackendSpec, settings: DataplaneSettings) -> Capabilities | BackendUnavailable:
+    try:
+        return probe(spec, settings).outcome
+    except Exception as error:
+        # Anybody's code: it must neither hide the other backends nor keep them from being chosen.
+        log.exception("probe_failed", extra={"backend": spec.name, "family": str(settings.family)})
+        return BackendUnavailable(spec.name, f"its probe failed: {error}", "report this to its authors")
+
+
+def _usable(spec: BackendSpec, config: ProxyConfig) -> Selection:
+    outcomes = survey(spec, config.families, config.instance)
+    overall = _overall(outcomes)
+    if isinstance(overall, BackendUnavailable):
+        raise overall
+    for family, outcome in outcomes.items():
+        if isinstance(outcome, BackendUnavailable):
+            why = {"reason": outcome.reason, "remedy": outcome.remedy}
+            log.warning("family_left_out", extra={"backend": spec.name, "family": str(family)} | why)
+    served = {family: outcome for family, outcome in outcomes.items() if isinstance(outcome, Capabilities)}
+    return Selection(spec, served)
+
+
+def _overall(outcomes: Outcomes) -> Capabilities | BackendUnavailable:
+    """The first family's capabilities that there are, else the first reason why not."""
+    found: Sequence[Capabilities | BackendUnavailable] = [*outcomes.values()]
+    return next((outcome for outcome in found if isinstance(outcome, Capabilities)), found[0])
