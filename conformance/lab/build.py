@@ -9,7 +9,7 @@ from socket import AF_INET, AF_INET6
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from pointsman.core.addresses import IPFamily, family_of, parse_address
+from pointsman.core.addresses import family_of, parse_address
 
 from .errors import LabUnavailable
 from .netns import LOOPBACK, Namespace
@@ -17,6 +17,7 @@ from .topology import Cable, Interface, Machine, Role, Route, Topology
 
 _NODAD = 0x02  # IFA_F_NODAD: an address without duplicate detection is usable at once
 _SCOPE_LINK = 253
+_FOREVER = 0xFFFFFFFF
 
 _EVERYWHERE: dict[str, str | int] = {
     # Both limits: the plain one is per destination, the mask also exempts from the one for all destinations.
@@ -97,13 +98,13 @@ def _address(netlink: IPRoute, interfaces: Sequence[Interface], index: dict[str,
     # Up first: a route over an interface that is down is refused.
     for interface in interfaces:
         netlink.link("set", index=index[interface.name], state="up")
-        for address, prefix in interface.addresses:
-            if family_of(parse_address(address)) is IPFamily.IPV4:
-                netlink.addr("add", index=index[interface.name], address=address, prefixlen=prefix)
-            else:
-                netlink.addr(
-                    "add", index=index[interface.name], address=address, prefixlen=prefix, flags=_NODAD
-                )
+        for address in interface.addresses:
+            how: dict[str, object] = {"address": address.text, "prefixlen": address.prefix}
+            if ":" in address.text:
+                how["flags"] = _NODAD
+                if not address.preferred:
+                    how |= {"preferred_lft": 0, "valid_lft": _FOREVER}
+            netlink.addr("add", index=index[interface.name], **how)
 
 
 def _add_route(netlink: IPRoute, route: Route, interface: int) -> None:
@@ -112,8 +113,6 @@ def _add_route(netlink: IPRoute, route: Route, interface: int) -> None:
         how["gateway"] = route.gateway
     else:
         how["scope"] = _SCOPE_LINK
-    if route.source is not None:
-        how["prefsrc"] = route.source
     netlink.route("add", dst=route.destination, **how)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pointsman.core.addresses import IPFamily, family_of, parse_address, parse_network
 
 from .spec import NODE, POD_CIDRS, REMOTE_POD_CIDRS, ROUTER, SECOND_NODE, SEGMENT_CIDRS, LabSpec
-from .topology import Cable, Interface, Machine, Role, Route, Topology
+from .topology import Address, Cable, Interface, Machine, Role, Route, Topology
 
 _UPLINK = "eth0"
 _HOST_SIDE = "veth"
@@ -116,11 +116,9 @@ def _pod(node: int, name: str, index: int) -> Machine:
 def _client(spec: LabSpec, index: int) -> Machine:
     client = spec.clients[index]
     own = _FIRST_CLIENT_HOST + index
-    # Its own address by name: the kernel would prefer none of several sources in particular.
     virtual = (
-        Route(network, _UPLINK, gateway=form.format(_NODE_HOST), source=form.format(own))
+        Route(network, _UPLINK, gateway=_SEGMENT[_family(network)].format(_NODE_HOST))
         for network in spec.virtual_networks
-        for form in (_SEGMENT[_family(network)],)
     )
     return Machine(
         client.name,
@@ -161,8 +159,8 @@ def _by_default(gateways: dict[IPFamily, str]) -> Iterator[Route]:
 
 def _uplink(host: int, more: tuple[str, ...]) -> Interface:
     """The interface on the segment: the machine's own addresses with the prefix, ``more`` as single hosts."""
-    own = tuple((_SEGMENT[family].format(host), _PREFIX[family]) for family in IPFamily)
-    return Interface(_UPLINK, (*own, *_single(more)))
+    own = (Address(_SEGMENT[family].format(host), _PREFIX[family]) for family in IPFamily)
+    return Interface(_UPLINK, (*own, *_single(more, preferred=False)))
 
 
 def _on_segment(host: int) -> tuple[str, ...]:
@@ -177,13 +175,17 @@ def _pod_addresses(node: int, index: int) -> tuple[str, ...]:
     return tuple(_POD_NETWORK[family].format(node, _FIRST_POD + index) for family in IPFamily)
 
 
-def _single(addresses: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
-    """Addresses with the prefix length that stands for one host."""
-    return tuple((address, _family(address).address_length * 8) for address in addresses)
+def _single(addresses: tuple[str, ...], *, preferred: bool = True) -> tuple[Address, ...]:
+    return tuple(Address(address, _host_prefix(address), preferred) for address in addresses)
 
 
 def _host_cidr(address: str) -> str:
-    return f"{address}/{_family(address).address_length * 8}"
+    return f"{address}/{_host_prefix(address)}"
+
+
+def _host_prefix(address: str) -> int:
+    """The prefix length of a network of one host."""
+    return _family(address).address_length * 8
 
 
 def _port(name: str) -> str:

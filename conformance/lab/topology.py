@@ -35,20 +35,27 @@ class Role(StrEnum):
     ROUTER = "router"
 
 
+class Address(Struct, frozen=True):
+    """An address of an interface; one not ``preferred`` is used as a source only when asked for."""
+
+    text: str
+    prefix: int
+    preferred: bool = True
+
+
 class Interface(Struct, frozen=True):
-    """An interface and its addresses, each with its prefix length."""
+    """An interface and its addresses, the main ones first."""
 
     name: str
-    addresses: tuple[tuple[str, int], ...] = ()
+    addresses: tuple[Address, ...] = ()
 
 
 class Route(Struct, frozen=True):
-    """A route; without ``gateway`` its destination is on the link. ``source`` is the preferred one."""
+    """A route; without ``gateway`` its destination is on the link."""
 
     destination: str
     interface: str
     gateway: str | None = None
-    source: str | None = None
 
 
 class Machine(Struct, frozen=True):

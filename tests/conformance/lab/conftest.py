@@ -10,7 +10,7 @@ from pointsman.conformance.lab import Client, Lab, LabSpec, Namespace
 
 SPEC = LabSpec(
     clients=(
-        Client("client", ("192.168.77.150", "203.0.113.5", "2001:db8:7::5")),
+        Client("client", ("192.168.77.150", "203.0.113.5", "2001:db8:7::5", "fd00:192:168:77::2:1")),
         Client("client-2"),
     ),
     node_addresses=("192.168.77.11", "10.200.0.1", "fd00:200::1"),

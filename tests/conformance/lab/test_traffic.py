@@ -98,6 +98,7 @@ def test_an_address_nobody_has_is_silent_until_the_router_claims_it(
             reply = connect(lab[client], address, 80, protocol)
             assert isinstance(reply, Reply), reply
             assert reply.pod == "router"
+            assert reply.client == lab.address(client, family)
 
 
 @families
