@@ -27,12 +27,14 @@ class BackendSpec(Struct, frozen=True):
     """A dataplane that can be chosen with ``--proxy-mode``.
 
     ``make`` returns an object with ``dataplane_*`` hook implementations. It is called once per family, in the
-    network namespace that the dataplane is to serve, and must not touch the kernel's state.
+    network namespace that the dataplane is to serve, and must not touch the kernel's state. A ``simulated``
+    dataplane touches no packet either: what it would do is only known from ``dataplane_trace``.
     """
 
     name: str
     summary: str
     make: Callable[[DataplaneSettings], object]
+    simulated: bool = False
 
 
 class BackendRegistry:

@@ -8,7 +8,7 @@ dataplane may raise, observe hooks are called one by one so that one raising sto
 import argparse
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -31,10 +31,13 @@ Result = TypeVar("Result")
 
 
 class Plugins:
-    """All plugins of this process: built-in ones first, then those that entry points name."""
+    """All plugins of this process: those handed in, then those that entry points name, our own first."""
 
-    def __init__(self, builtins: Sequence[object] = (), *, discover: bool = True) -> None:
+    def __init__(self, given: Sequence[object] = (), *, discover: bool = True) -> None:
         """Load and check every plugin.
+
+        pluggy asks the last one registered first, so a third party's word comes before ours where the first
+        answer counts.
 
         Raises:
             PluginError: one can't be loaded, implements an unknown hook or has a wrong signature.
@@ -42,10 +45,10 @@ class Plugins:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs.Acquire)
         self._manager.add_hookspecs(hookspecs.Observe)
-        for plugin in builtins:
+        for plugin in given:
             self.register(plugin)
         if discover:
-            for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+            for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=_order):
                 self.register(_load(entry), f"{_distribution(entry)} ({entry.value})")
         self.backends = BackendRegistry()
         self.sources = SourceRegistry()
@@ -69,9 +72,12 @@ class Plugins:
         self._each("pointsman_configure", config=config)
 
     def select_backend(self, candidates: Sequence[Candidate], config: ProxyConfig) -> str | None:
-        """What plugins choose for ``--proxy-mode auto``, None if they leave it open."""
-        name: str | None = self._manager.hook.pointsman_select_backend(candidates=candidates, config=config)
-        return name
+        """What the last plugin with an opinion chooses for ``--proxy-mode auto``, None if there is none."""
+        for implementation in reversed(self._implementations("pointsman_select_backend")):
+            choice = _acquire(implementation, candidates=candidates, config=config)
+            if isinstance(choice, str):
+                return choice
+        return None
 
     def before_sync(self, plan: SyncPlan) -> None:
         """Tell observers that a plan is about to be carried out."""
@@ -86,26 +92,22 @@ class Plugins:
         self._tell("pointsman_shutdown")
 
     def _each(self, hook: str, **arguments: object) -> None:
-        """Call an acquire hook on each plugin; what goes wrong is fatal and names the plugin."""
-        for name, call in self._implementations(hook):
-            try:
-                call(**arguments)
-            except PointsmanError:
-                raise
-            except Exception as error:
-                raise PluginError(f"plugin {name} failed in {hook}: {error!r}") from error
+        """Call an acquire hook on each plugin."""
+        for implementation in self._implementations(hook):
+            _acquire(implementation, **arguments)
 
     def _tell(self, hook: str, **arguments: object) -> None:
         """Call an observe hook on each plugin; what goes wrong is logged and stops nobody."""
-        for name, call in self._implementations(hook):
+        for implementation in self._implementations(hook):
             try:
-                call(**arguments)
+                _call(implementation, **arguments)
             except Exception:
-                log.exception("plugin_failed", extra={"plugin": name, "hook": hook})
+                log.exception("plugin_failed", extra={"plugin": implementation.plugin_name, "hook": hook})
 
-    def _implementations(self, hook: str) -> Iterator[tuple[str, Callable[..., object]]]:
-        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
-            yield implementation.plugin_name, _accepting(implementation)
+    def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        """In the order of registration, but for those that asked to be first or last."""
+        found = getattr(self._manager.hook, hook).get_hookimpls()
+        return sorted(found, key=lambda implementation: implementation.trylast - implementation.tryfirst)
 
 
 class Dataplane:
@@ -115,20 +117,28 @@ class Dataplane:
         """Make the dataplane's plugin.
 
         Raises:
-            PluginError: it implements an unknown hook, lacks one, or has a wrong signature.
+            PluginError: it can't be made, implements an unknown hook, lacks one, or has a wrong signature.
         """
         self.name = spec.name
         self.family = settings.family
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs.Drive)
-        _register(self._manager, spec.make(settings), f"backend {spec.name}")
+        try:
+            plugin = spec.make(settings)
+        except Exception as error:
+            raise PluginError(f"backend {spec.name} can't be made: {error!r}") from error
+        _register(self._manager, plugin, f"backend {spec.name}")
         for hook in _hooks(hookspecs.Drive):
             if not getattr(self._manager.hook, hook).get_hookimpls() and hook != "dataplane_close":
                 raise PluginError(f"backend {spec.name} has no {hook}")
 
     def probe(self) -> Capabilities:
-        """What the dataplane can do here. Raises `BackendUnavailable`."""
-        return self._drive("dataplane_probe", Capabilities)
+        """What the dataplane can do here. Raises `BackendUnavailable`, also where the probe itself is broken."""
+        try:
+            return self._drive("dataplane_probe", Capabilities)
+        except ResyncRequired as error:
+            remedy = "report this to whoever made the backend"
+            raise BackendUnavailable(self.name, f"its probe is broken: {error}", remedy) from error
 
     def sync(self, plan: SyncPlan) -> SyncReport:
         """Carry out a plan. Raises `SyncError` or `ResyncRequired`."""
@@ -176,20 +186,35 @@ def probe(spec: BackendSpec, settings: DataplaneSettings) -> Candidate:
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, name: str | None) -> None:
+    name = name or getattr(plugin, "__name__", repr(plugin))
     try:
         manager.register(plugin, name)
         manager.check_pending()
     except (pluggy.PluginValidationError, ValueError) as error:
-        raise PluginError(f"plugin {name or plugin!r}: {error}") from error
+        raise PluginError(f"plugin {name}: {error}") from error
+    for caller in manager.get_hookcallers(plugin) or ():
+        for implementation in caller.get_hookimpls():
+            # Plugins are called one by one, where a wrapper has nothing to wrap.
+            if implementation.wrapper or implementation.hookwrapper:
+                raise PluginError(f"plugin {implementation.plugin_name}: {caller.name} can't be a wrapper")
 
 
-def _accepting(implementation: pluggy.HookImpl) -> Callable[..., object]:
-    """The implementation as a function of all hook arguments, as pluggy lets plugins take only some."""
+def _acquire(implementation: pluggy.HookImpl, **arguments: object) -> object:
+    """Call one plugin at start-up; what goes wrong is fatal and names the plugin."""
+    hook = implementation.function.__name__
+    try:
+        return _call(implementation, **arguments)
+    except PluginError as error:
+        raise PluginError(f"plugin {implementation.plugin_name}: {error}") from error
+    except PointsmanError:
+        raise
+    except Exception as error:
+        raise PluginError(f"plugin {implementation.plugin_name} failed in {hook}: {error!r}") from error
 
-    def call(**arguments: object) -> object:
-        return implementation.function(*(arguments[name] for name in implementation.argnames))
 
-    return call
+def _call(implementation: pluggy.HookImpl, **arguments: object) -> object:
+    """Call one plugin with those of a hook's arguments that it takes, as pluggy lets it."""
+    return implementation.function(*(arguments[name] for name in implementation.argnames))
 
 
 def _load(entry: EntryPoint) -> object:
@@ -199,6 +224,10 @@ def _load(entry: EntryPoint) -> object:
         raise PluginError(
             f"plugin {entry.name} of {_distribution(entry)} can't be loaded: {error!r}"
         ) from error
+
+
+def _order(entry: EntryPoint) -> tuple[bool, str]:
+    return (_distribution(entry) != hookspecs.PROJECT, entry.name)
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -6,7 +6,10 @@ from pointsman.core.hookspecs import hookimpl
 from .dataplane import NAME, MemoryDataplane
 
 SPEC = BackendSpec(
-    NAME, "holds the state in memory and answers as a kernel should; programs nothing", MemoryDataplane
+    NAME,
+    "holds the state in memory and answers as a kernel should; programs nothing",
+    MemoryDataplane,
+    simulated=True,
 )
 
 

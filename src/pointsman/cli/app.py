@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traceback; a bug does.
     """
     try:
-        plugins = Plugins(builtin.plugins())
+        plugins = Plugins()
         args = _parser(plugins).parse_args(arguments)
         status: int = args.run(args, plugins)
         sys.stdout.flush()
