@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from pointsman.core.addresses import collapse
-from pointsman.core.addresses import collapse
 from pointsman.core.backend import DataplaneSettings, Observed, ObservedAnswer, ObservedFrontend, lowest_terms
 from pointsman.core.errors import ResyncRequired, SyncError
 from pointsman.core.features import SUPPORTED, Capabilities, Feature

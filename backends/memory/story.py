@@ -15,7 +15,7 @@ def tell(packet: Packet, decision: Decision) -> Iterator[Step]:
     if service is None or frontend is None:
         yield from _unclaimed(packet, decision.verdict.action)
         return
-    yield Step("match", f"{frontend.match} is a {frontend.kind} of {service.name}", "frontends")
+    yield Step("match", f"{frontend.match} belongs to {service.name} ({frontend.kind})", "frontends")
     if frontend.sources is not None:
         yield _admission(packet, frontend, admitted=answer is not None)
     if answer is None:

@@ -1,5 +1,7 @@
 """Traces: the steps that a reader is shown."""
 
+from pathlib import Path
+
 from msgspec.structs import replace
 
 from pointsman.backends.memory.oracle import trace
@@ -7,6 +9,8 @@ from pointsman.core.addresses import parse_address
 from pointsman.core.model import Answer, Endpoint, Masquerade, Pool, Protocol
 from pointsman.core.packet import Action, Packet, Step
 from tests.backends.memory.cluster import EXTERNAL_LOCAL, IPV4, PORT, forward, model, web
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_forwarded_packet_is_followed_to_each_endpoint_it_may_reach() -> None:
@@ -16,7 +20,7 @@ def test_a_forwarded_packet_is_followed_to_each_endpoint_it_may_reach() -> None:
     pool, destination = "default/web:http/tcp cluster pool", "destination 10.96.0.10:80"
     assert found.verdict == forward(service.cluster, service.cluster[:1])
     assert found.steps == (
-        Step("match", "10.96.0.10:80/tcp is a ClusterIP of default/web:http/tcp", "frontends"),
+        Step("match", "10.96.0.10:80/tcp belongs to default/web:http/tcp (ClusterIP)", "frontends"),
         Step(
             "policy",
             "10.244.1.10 is a local pod: cluster pool, masquerade unless-local",
@@ -97,3 +101,17 @@ def test_weights_are_shares_of_their_pool() -> None:
     service = replace(web(IPV4), cluster=endpoints)
     steps = trace(model(IPV4.context, service), IPV4.from_pod(IPV4.cluster_ip)).steps
     assert [step.probability for step in steps if step.topic == "pick"] == [1 / 8, 2 / 8, 5 / 8]
+
+
+def test_the_readmes_packets_go_the_way_it_draws() -> None:
+    readme = (ROOT / "backends/memory/README.md").read_text()
+    drawn = [" ".join(line.removesuffix("%").split()) for line in readme.splitlines()]
+    exposed = model(IPV4.context, web(IPV4, external=EXTERNAL_LOCAL))
+    itself = Packet(IPV4.local.address, IPV4.cluster_ip, PORT, Protocol.TCP, "veth1")
+    for packet in (IPV4.from_client(IPV4.external_ip), itself):
+        told = [
+            f"{step.topic} {step.text}" + (f" {step.probability:.0%}"[:-1] if step.topic == "pick" else "")
+            for step in trace(exposed, packet).steps
+        ]
+        start = drawn.index(told[0])
+        assert drawn[start : start + len(told)] == told
