@@ -9,6 +9,7 @@ import argparse
 import inspect
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -117,6 +118,7 @@ class Dataplane:
         """Make the dataplane's plugin.
 
         Raises:
+            BackendUnavailable: not even that is possible here.
             PluginError: it can't be made, implements an unknown hook, lacks one, or has a wrong signature.
         """
         self.name = spec.name
@@ -125,6 +127,8 @@ class Dataplane:
         self._manager.add_hookspecs(hookspecs.Drive)
         try:
             plugin = spec.make(settings)
+        except BackendUnavailable:
+            raise
         except Exception as error:
             raise PluginError(f"backend {spec.name} can't be made: {error!r}") from error
         _register(self._manager, plugin, f"backend {spec.name}")
@@ -133,7 +137,7 @@ class Dataplane:
                 raise PluginError(f"backend {spec.name} has no {hook}")
 
     def probe(self) -> Capabilities:
-        """What the dataplane can do here. Raises `BackendUnavailable`, also where the probe itself is broken."""
+        """What the dataplane can do here. Raises `BackendUnavailable`, also if the probe is broken."""
         try:
             return self._drive("dataplane_probe", Capabilities)
         except ResyncRequired as error:
@@ -176,13 +180,11 @@ class Dataplane:
 
 def probe(spec: BackendSpec, settings: DataplaneSettings) -> Candidate:
     """Find out whether a backend can run here."""
-    dataplane = Dataplane(spec, settings)
     try:
-        return Candidate(spec, dataplane.probe())
+        with closing(Dataplane(spec, settings)) as dataplane:
+            return Candidate(spec, dataplane.probe())
     except BackendUnavailable as error:
         return Candidate(spec, error)
-    finally:
-        dataplane.close()
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, name: str | None) -> None:
