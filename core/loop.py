@@ -69,9 +69,11 @@ class EventLoop:
     def _take(self, wait: float | None) -> None:
         """Wait for news as long as nothing is due, then deal with all there is."""
         try:
-            news = self._news.get(timeout=wait) if wait != 0 else self._news.get_nowait()
-            while True:
-                news()
-                news = self._news.get_nowait()
+            news = self._news.get(timeout=wait)
         except queue.Empty:
             return
+        # Not with what comes in meanwhile: a stream of news must not keep a sync from its turn.
+        at_hand = self._news.qsize()
+        news()
+        for _ in range(at_hand):
+            self._news.get_nowait()()

@@ -1,6 +1,6 @@
 """A clock that is set by hand, a dataplane that does as it is told, and an engine made of both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import BackendSpec, DataplaneSettings, Observed
@@ -36,6 +36,7 @@ class Script:
         self.plans: list[SyncPlan] = []
         self.failures: list[Exception] = []
         self.chunk: int | None = None
+        self.on_sync: Callable[[SyncPlan], None] = lambda plan: None
 
     @hookimpl
     def dataplane_probe(self) -> Capabilities:
@@ -44,6 +45,7 @@ class Script:
     @hookimpl
     def dataplane_sync(self, plan: SyncPlan) -> SyncReport:
         self.plans.append(plan)
+        self.on_sync(plan)
         if self.failures:
             raise self.failures.pop(0)
         return SyncReport(transactions=1, writes=len(plan.delta.services))
@@ -87,23 +89,30 @@ class Listener:
 class Bench:
     """An engine, what drives it and what it drives.
 
-    ``scripts`` are its dataplanes, ``listener`` an observer, ``clock`` what it goes by.
+    ``scripts`` are its dataplanes, ``listener`` is an observer, ``clock`` what it goes by if not another.
     """
 
     def __init__(
-        self, config: ProxyConfig | None = None, plugins: Sequence[object] = (), *, now: float = 1e9
+        self,
+        config: ProxyConfig | None = None,
+        plugins: Sequence[object] = (),
+        *,
+        now: float = 1e9,
+        clock: Callable[[], float] | None = None,
+        on_sync: Callable[[SyncPlan], None] = lambda plan: None,
     ) -> None:
         self.clock = Clock()
         self.now = now
         self.listener = Listener()
         config = config or ProxyConfig(NODE, families=(IPFamily.IPV4,), min_sync_period=0)
         self.scripts = {family: Script() for family in config.families}
+        self.script.on_sync = on_sync
         spec = BackendSpec("script", "does as it is told", lambda settings: self.scripts[settings.family])
         self.engine = Engine(
             config,
             {family: Dataplane(spec, DataplaneSettings(family)) for family in config.families},
             Plugins([*plugins, self.listener], discover=False),
-            clock=self.clock,
+            clock=clock or self.clock,
             now=lambda: self.now,
         )
 
