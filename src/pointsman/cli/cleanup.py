@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from contextlib import closing
+from enum import Enum
 
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import BackendSpec, DataplaneSettings
@@ -12,6 +14,14 @@ from .command import Subparsers
 from .flags import Problems, add, read
 from .options import INSTANCE
 from .text import one_line
+
+
+class Outcome(Enum):
+    """What became of one dataplane's rules."""
+
+    CLEAN = "clean"
+    SKIPPED = "skipped"
+    FAILED = "failed"
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -34,25 +44,27 @@ def run(args: argparse.Namespace, plugins: Plugins) -> int:
     if problems:
         raise Problems(problems)
     settings = [DataplaneSettings(family, found[INSTANCE.key]) for family in IPFamily]
-    done = [_clean(spec, of_family) for spec in plugins.backends for of_family in settings]
-    return 0 if all(done) else 1
+    real = [spec for spec in plugins.backends if not spec.simulated]
+    outcomes = {_clean(spec, of_family) for spec in real for of_family in settings}
+    if outcomes == {Outcome.SKIPPED}:
+        # Without privileges, say: then nobody has looked, and there may well be something.
+        print("pointsman: no backend can run here, so nothing was looked for", file=sys.stderr)
+        return 1
+    return 1 if Outcome.FAILED in outcomes else 0
 
 
-def _clean(spec: BackendSpec, settings: DataplaneSettings) -> bool:
-    """Clean up after one dataplane, and say so; whether it went well."""
+def _clean(spec: BackendSpec, settings: DataplaneSettings) -> Outcome:
+    """Clean up after one dataplane, and say so."""
     about = f"{spec.name} {settings.family}"
     try:
-        dataplane = Dataplane(spec, settings)
-        try:
+        with closing(Dataplane(spec, settings)) as dataplane:
             dataplane.probe()
             found = dataplane.cleanup()
-        finally:
-            dataplane.close()
     except BackendUnavailable as error:
         print(one_line(f"{about}: skipped, it can't run here: {error.reason}; {error.remedy}"))
-        return True
+        return Outcome.SKIPPED
     except PointsmanError as error:
-        print(one_line(f"{about}: failed: {error}"), file=sys.stderr)
-        return False
+        print(one_line(f"pointsman: {about}: {error}"), file=sys.stderr)
+        return Outcome.FAILED
     print(f"{about}: {'removed' if found else 'nothing to remove'}")
-    return True
+    return Outcome.CLEAN

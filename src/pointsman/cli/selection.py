@@ -14,9 +14,8 @@ from pointsman.core.plugins import Plugins, probe
 
 from .options import AUTO
 
-# For auto: these first, in this order, then others by name. One that programs nothing serves nobody.
+# For auto: these first, in this order, then others by name; never one that touches no packet.
 PREFERRED = ("nftables",)
-NEVER_AUTOMATIC = frozenset({"memory"})
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def select(plugins: Plugins, config: ProxyConfig) -> Selection:
     if config.proxy_mode != AUTO:
         return _usable(plugins.backends[config.proxy_mode], config)
     order = {name: place for place, name in enumerate(PREFERRED)}
-    specs = [spec for spec in plugins.backends if spec.name not in NEVER_AUTOMATIC]
+    specs = [spec for spec in plugins.backends if not spec.simulated]
     specs.sort(key=lambda spec: (order.get(spec.name, len(order)), spec.name))
     candidates = [Candidate(spec, _overall(survey(spec, config.families, config.instance))) for spec in specs]
     name = plugins.select_backend(candidates, config)
@@ -66,10 +65,9 @@ def select(plugins: Plugins, config: ProxyConfig) -> Selection:
 def _probe(spec: BackendSpec, settings: DataplaneSettings) -> Capabilities | BackendUnavailable:
     try:
         return probe(spec, settings).outcome
-    except Exception as error:
-        # Anybody's code: it must neither hide the other backends nor keep them from being chosen.
-        log.exception("probe_failed", extra={"backend": spec.name, "family": str(settings.family)})
-        return BackendUnavailable(spec.name, f"its probe failed: {error}", "report this to its authors")
+    except PluginError as error:
+        # It must neither hide the other backends nor keep them from being chosen.
+        return BackendUnavailable(spec.name, str(error), "report this to whoever made the backend")
 
 
 def _usable(spec: BackendSpec, config: ProxyConfig) -> Selection:
