@@ -1,0 +1,128 @@
+"""The real program, as a process of its own: its output line by line, its end, and plugins made for it."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+POINTSMAN = [sys.executable, "-m", "pointsman"]
+PATIENCE = 30  # seconds: a safety net, not a measure
+
+Popen = Callable[..., "subprocess.Popen[Any]"]
+
+
+def pointsman(*arguments: str, path: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end; ``path`` is where else to look for distributions."""
+    return subprocess.run(
+        [*POINTSMAN, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(path),
+        check=False,
+    )
+
+
+def environment(path: Path | None = None) -> dict[str, str]:
+    """The environment of a process, with a place where else to look for distributions."""
+    return dict(os.environ) if path is None else {**os.environ, "PYTHONPATH": str(path)}
+
+
+def distribution(folder: Path, module: str, source: str, name: str = "example", version: str = "1.2") -> Path:
+    """Install a distribution of one module, a plugin, in a folder; returns the folder."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{module}.py").write_text(textwrap.dedent(source))
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[pointsman]\n{module} = {module}\n")
+    (info / "top_level.txt").write_text(f"{module}\n")
+    return folder
+
+
+class Running:
+    """A process whose standard error is read as it comes."""
+
+    def __init__(self, process: "subprocess.Popen[Any]") -> None:
+        self._process = process
+        self._news = threading.Condition()
+        self._ended = False
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def wait_for(self, *words: str, after: int = 0) -> int:
+        """Wait for a line that holds all the words; returns how many lines there are up to it."""
+        checked = after
+        with self._news:
+            while True:
+                for number in range(checked, len(self.lines)):
+                    if all(word in self.lines[number] for word in words):
+                        return number + 1
+                checked = max(checked, len(self.lines))
+                assert not self._ended, f"ended without {words}:\n{self.text()}"
+                assert self._news.wait(PATIENCE), f"no line with {words}:\n{self.text()}"
+
+    def text(self) -> str:
+        """All that was said so far."""
+        return "\n".join(self.lines)
+
+    def end(self, signum: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; returns the exit status."""
+        self._process.send_signal(signum)
+        return self.status()
+
+    def status(self) -> int:
+        """Wait for the end; returns the exit status."""
+        status: int = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+    def close(self) -> None:
+        """End it, however it is."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        self._process.stderr.close()  # type: ignore[union-attr]
+
+    def _read(self) -> None:
+        for line in self._process.stderr:  # type: ignore[union-attr]
+            with self._news:
+                self.lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+
+@contextmanager
+def running(
+    *arguments: str, path: Path | None = None, popen: Popen = subprocess.Popen, **options: Any
+) -> Iterator[Running]:
+    """A process that runs a command until the block ends at the latest; ``popen`` starts it."""
+    process = Running(
+        popen(
+            [*POINTSMAN, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(path),
+            **options,
+        )
+    )
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def fields(line: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
+    """Some of what a line of JSON says."""
+    return tuple(line.get(name) for name in names)

@@ -1,0 +1,53 @@
+"""Durations, as Go's time.ParseDuration reads them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pointsman.cli.durations import parse_duration
+
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("1h2m3s", 3723),
+        ("500ms", 0.5),
+        ("1.5h", 5400),
+        (".5s", 0.5),
+        ("1.s", 1),
+        ("0", 0),
+        ("0s", 0),
+        ("-1s", -1),
+        ("+1s", 1),
+        ("3us", 3e-6),
+        ("3µs", 3e-6),
+        ("3μs", 3e-6),
+        ("1m1m", 120),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "30", "s", ".s", "1d", "1 s", " 1s", "1s ", "1s\n", "--1s", "1e3s", "1s2", "٣s", "1S", "+", "00"],
+)
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration such as 30s"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["2600000h", "9" * 5000 + "s"])
+def test_too_long(text: str) -> None:
+    with pytest.raises(ValueError, match="292 years"):
+        parse_duration(text)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9999), st.sampled_from(sorted(UNITS))), min_size=1, max_size=5))
+def test_parts_add_up(parts: list[tuple[int, str]]) -> None:
+    text = "".join(f"{number}{unit}" for number, unit in parts)
+    assert parse_duration(text) == pytest.approx(sum(number * UNITS[unit] for number, unit in parts))
