@@ -16,6 +16,7 @@ from .errors import ObjectRejected
 
 # Names as the API server admits them; anything else never reaches a kernel object, a log line or a file.
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _PORT_NAME = re.compile(r"([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?", re.ASCII)
 
 PortNumber = Annotated[int, Meta(ge=0, le=65535)]
@@ -224,8 +225,8 @@ _identities = msgspec.json.Decoder(_Identity)
 _lists = msgspec.json.Decoder(_List)
 
 
-def decode(kind: Kind, raw: bytes | msgspec.Raw) -> ApiObject:
-    """Decode one object of a known kind from JSON.
+def decode(kind: Kind, raw: bytes | msgspec.Raw, namespace: str = "") -> ApiObject:
+    """Decode one object of a known kind from JSON; ``namespace`` is that of one that names none.
 
     Raises:
         ObjectRejected: it isn't JSON, a used field has the wrong type, or a name is not one.
@@ -233,12 +234,14 @@ def decode(kind: Kind, raw: bytes | msgspec.Raw) -> ApiObject:
     try:
         decoded: ApiObject = _DECODERS[kind].decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _rejected(kind, _name_in(raw), error) from None
-    return _checked(decoded)
+        raise _rejected(kind, *_name_in(raw), namespace, error) from None
+    return _checked(decoded, namespace)
 
 
-def convert(kind: Kind, plain: object) -> ApiObject:
+def convert(kind: Kind, plain: object, namespace: str = "") -> ApiObject:
     """Make an object of a known kind from dicts and lists, as a YAML reader gives them.
+
+    ``namespace`` is that of an object that names none.
 
     Raises:
         ObjectRejected: as `decode`.
@@ -248,11 +251,11 @@ def convert(kind: Kind, plain: object) -> ApiObject:
     except (msgspec.ValidationError, RecursionError) as error:
         metadata = plain.get("metadata") if isinstance(plain, dict) else None
         given = metadata if isinstance(metadata, dict) else {}
-        raise _rejected(kind, _display_name(given.get("namespace"), given.get("name")), error) from None
-    return _checked(converted)
+        raise _rejected(kind, given.get("namespace"), given.get("name"), namespace, error) from None
+    return _checked(converted, namespace)
 
 
-def split_list(raw: bytes) -> Sequence[msgspec.Raw]:
+def split_list(raw: bytes | msgspec.Raw) -> Sequence[msgspec.Raw]:
     """The items of a JSON list object, each still undecoded, so that a bad one spoils no other.
 
     Raises:
@@ -269,13 +272,18 @@ def kind_name(decoded: ApiObject) -> str:
     return type(decoded).__name__
 
 
-def _checked(decoded: ApiObject) -> ApiObject:
+def _checked(decoded: ApiObject, namespace: str) -> ApiObject:
     kind, meta = type(decoded), decoded.metadata
-    name = _display_name(meta.namespace, meta.name)
+    if kind in _NAMESPACED:
+        meta.namespace = meta.namespace or namespace
+    name = _display_name(meta.namespace if kind in _NAMESPACED else None, meta.name)
     if not _DNS_SUBDOMAIN.fullmatch(meta.name):
         raise ObjectRejected(kind.__name__, name, "$.metadata.name", f"{meta.name[:80]!r} is not a DNS name")
-    if kind in _NAMESPACED and not _DNS_SUBDOMAIN.fullmatch(meta.namespace):
+    if kind in _NAMESPACED and not _DNS_LABEL.fullmatch(meta.namespace):
         reason = f"{meta.namespace[:80]!r} is not a DNS label"
+        raise ObjectRejected(kind.__name__, name, "$.metadata.namespace", reason)
+    if kind not in _NAMESPACED and meta.namespace:
+        reason = f"a {kind.__name__} is in no namespace"
         raise ObjectRejected(kind.__name__, name, "$.metadata.namespace", reason)
     ports: Sequence[ServicePortSpec | SlicePort] = ()
     if isinstance(decoded, Service):
@@ -291,26 +299,30 @@ def _checked(decoded: ApiObject) -> ApiObject:
     return decoded
 
 
-def _rejected(kind: Kind, name: str, error: Exception) -> ObjectRejected:
-    return ObjectRejected(kind.__name__, name, *_field_and_reason(error))
+def _rejected(kind: Kind, namespace: object, name: object, default: str, error: Exception) -> ObjectRejected:
+    known = (namespace or (default if name else None)) if kind in _NAMESPACED else None
+    return ObjectRejected(kind.__name__, _display_name(known, name), *_field_and_reason(error))
 
 
 def _field_and_reason(error: Exception) -> tuple[str, str]:
     # msgspec words its errors "Expected `int`, got `str` - at `$.spec.ports[0].port`".
+    # For the key of a map it says "at `key` in `$.metadata.labels`".
     reason, _, path = str(error).partition(" - at ")
-    return path.strip("`") or "$", reason or type(error).__name__
+    what, _, field = path.replace("`", "").rpartition(" in ")
+    return field or "$", (reason or type(error).__name__) + (f" for a {what}" if what else "")
 
 
-def _name_in(raw: bytes | msgspec.Raw) -> str:
+def _name_in(raw: bytes | msgspec.Raw) -> tuple[object, object]:
     try:
         meta = _identities.decode(raw).metadata or _Name()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return "?"
-    return _display_name(meta.namespace, meta.name)
+        return None, None
+    return meta.namespace, meta.name
 
 
 def _display_name(namespace: object, name: object) -> str:
     """A name that may be anything, made fit for one line of a log."""
-    parts = [part for part in (namespace, name) if isinstance(part, str) and part]
-    text = "/".join(parts) or "?"
-    return text[:200] if text.isascii() and text.isprintable() else ascii(text[:200])
+    known = name if isinstance(name, str) and name else "?"
+    text = f"{namespace}/{known}" if isinstance(namespace, str) and namespace else known
+    # Room for the longest that is valid, namespace and all: a reader may go by it.
+    return text[:320] if text.isascii() and text.isprintable() else ascii(text[:320])
