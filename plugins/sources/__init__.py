@@ -1,0 +1,1 @@
+"""Where objects come from: one package or module per kind of source."""
