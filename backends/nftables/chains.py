@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
+from typing import Protocol as Interface
 
 from pointsman.core.addresses import Network, collapse
 from pointsman.core.model import LocalInterface, LocalNetwork, LocalTraffic, Masquerade, NodeContext, Refusal
@@ -100,13 +101,19 @@ class Split(NamedTuple):
     def chain(self, layout: Layout, context: NodeContext) -> Chain:
         """Its rules; a far client of an empty far pool falls through, and is refused later."""
         near, far = self.picks()
-        rules = [Rule(r.match_local(source=True) + r.goto(near.name), "the node itself")]
-        if context.local is not None:
-            local = match_local_traffic(layout, context.local)
-            rules.insert(0, Rule(local + r.goto(near.name), "local pods reach all endpoints"))
-        if far is not None:
-            rules.append(Rule(r.goto(far.name), "clients from outside: endpoints of this node"))
-        return Chain(self.name, tuple(rules), comment="external traffic policy Local")
+        rules = split_rules(layout, context, near.name, None if far is None else far.name)
+        return Chain(self.name, rules, comment="external traffic policy Local")
+
+
+def split_rules(layout: Layout, context: NodeContext, near: str, far: str | None) -> tuple[Rule, ...]:
+    """Lead local pods and the node to one chain, everybody else to another, if there is one."""
+    rules = [Rule(r.match_local(source=True) + r.goto(near), "the node itself")]
+    if context.local is not None:
+        local = match_local_traffic(layout, context.local)
+        rules.insert(0, Rule(local + r.goto(near), "local pods reach all endpoints"))
+    if far is not None:
+        rules.append(Rule(r.goto(far), "clients from outside: endpoints of this node"))
+    return tuple(rules)
 
 
 class Allow(NamedTuple):
@@ -145,7 +152,20 @@ def allow(sources: tuple[Network, ...]) -> Allow:
     return Allow(tuple(sorted(collapse(sources))))
 
 
-ChainClass = Pick | Split | Allow
+class ChainClass(Interface):
+    """What service ports of one shape share: a chain with a telling name."""
+
+    @property
+    def name(self) -> str:
+        """The chain's name, which no other class has."""
+
+    def needs(self) -> "Iterator[ChainClass]":
+        """The classes it leads to."""
+
+    def chain(self, layout: Layout, context: NodeContext) -> Chain:
+        """Its rules."""
+
+    def __hash__(self) -> int: ...
 
 
 def closure(classes: Iterable[ChainClass]) -> Iterator[ChainClass]:

@@ -13,6 +13,7 @@ packet that has read the old verdict could miss the element that went with the s
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from .affinity import members
 from .layout import Layout
 from .netlink import messages
 from .netlink.elements import ElementCodec, Verdict
@@ -66,6 +67,10 @@ class Writer:
         self._layout = layout
         self._codecs = {spec.name: ElementCodec(spec) for spec in layout.sets}
 
+    def _codec(self, name: str) -> ElementCodec:
+        """How to pack the elements of a set: one of the layout's, or some service port's members."""
+        return self._codecs.get(name) or ElementCodec(members(self._layout, name))
+
     def create(self, changes: Changes) -> list[Operation]:
         """One transaction that makes the table anew, whatever was there: all at once or not at all."""
         table = self._layout.table
@@ -85,13 +90,11 @@ class Writer:
             yield messages.flush_set(table, owned.spec)
             yield from messages.add_elements(table, owned.spec, owned.elements)
         yield from self._chains(changes.chains)
-        data = {name for name in self._codecs if not self._leads(name)}
-        yield from self._elements(changes, data, remove=False)
+        yield from self._elements(changes, leading=False)
 
     def _flip(self, changes: Changes) -> Iterator[Operation]:
         yield from self._chains(changes.skeleton)
-        leading = {name for name in self._codecs if self._leads(name)}
-        yield from self._elements(changes, leading, remove=True)
+        yield from self._elements(changes, leading=True)
 
     def _break(self, changes: Changes) -> Iterator[Operation]:
         table = self._layout.table
@@ -118,9 +121,11 @@ class Writer:
             for rule in chain.rules:
                 yield messages.add_rule(table, chain.name, rule.expressions, comment=rule.comment)
 
-    def _elements(self, changes: Changes, names: set[str], *, remove: bool) -> Iterator[Operation]:
-        for name in sorted(names):
-            removed = changes.removed.get(name, {}) if remove else {}
+    def _elements(self, changes: Changes, *, leading: bool) -> Iterator[Operation]:
+        for name in sorted(changes.added.keys() | changes.replaced.keys() | changes.removed.keys()):
+            if self._leads(name) is not leading:
+                continue
+            removed = changes.removed.get(name, {}) if leading else {}
             replaced = changes.replaced.get(name, {})
             yield from self._delete(name, {**removed, **replaced})
             yield from self._add(name, {**changes.added.get(name, {}), **replaced})
@@ -128,7 +133,7 @@ class Writer:
     def _add(self, name: str, elements: Mapping[bytes, Value]) -> list[Operation]:
         if not elements:
             return []
-        codec = self._codecs[name]
+        codec = self._codec(name)
         spec = codec.spec
         if spec.data is None:
             packed = codec.keys(elements)
@@ -141,10 +146,10 @@ class Writer:
     def _delete(self, name: str, elements: Mapping[bytes, Value]) -> list[Operation]:
         if not elements:
             return []
-        codec = self._codecs[name]
+        codec = self._codec(name)
         return messages.delete_elements(self._layout.table, codec.spec, codec.keys(elements))
 
     def _leads(self, name: str) -> bool:
         """Whether a set decides where packets go; the others hold what they find when they get there."""
-        spec: SetSpec = self._codecs[name].spec
+        spec: SetSpec = self._codec(name).spec
         return not isinstance(spec.data, tuple) and spec is not self._layout.hairpin

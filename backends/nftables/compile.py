@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 from pointsman.core.model import Frontend, NodeContext, Pool, ServiceFrontends
 
+from .affinity import LEARNING, Group, group
 from .chains import REFUSALS, ChainClass, Pick, Split, allow
 from .layout import Layout, match_key
 from .netlink.constants import VerdictCode
 from .netlink.elements import Verdict
-from .ruleset import Elements, Value
+from .netlink.sets import SetSpec
+from .ruleset import Chain, Elements, Value
 from .slots import Slots, assign, index_key
 
 
@@ -26,10 +28,16 @@ class Placement(NamedTuple):
 
 
 class Fragment(NamedTuple):
-    """What the table holds for one service port: elements, and the chain classes that these lead to."""
+    """What the table holds for one service port.
+
+    ``classes`` are the chain classes that its elements lead to; ``chains`` and ``sets`` are its own, by name,
+    which only session affinity needs.
+    """
 
     elements: Elements
     classes: frozenset[ChainClass]
+    chains: dict[str, Chain]
+    sets: dict[str, SetSpec]
 
 
 def place(service: ServiceFrontends, before: Placement) -> Placement:
@@ -37,12 +45,16 @@ def place(service: ServiceFrontends, before: Placement) -> Placement:
     return Placement(assign(before.cluster, service.cluster), assign(before.local, service.local))
 
 
-def compile_service(layout: Layout, service: ServiceFrontends, placement: Placement) -> Fragment:
+def compile_service(
+    layout: Layout, context: NodeContext, service: ServiceFrontends, placement: Placement
+) -> Fragment:
     """Everything the table must hold for one service port."""
-    writer = _Writer(layout)
+    writer = _Writer(layout, context, service, placement)
     for frontend in service.frontends:
-        writer.frontend(service, frontend, placement)
-    return Fragment(writer.elements, frozenset(writer.classes))
+        writer.frontend(frontend)
+    if writer.group is not None:
+        writer.remember(writer.group)
+    return Fragment(writer.elements, frozenset(writer.classes), writer.chains, writer.sets)
 
 
 def compile_addresses(
@@ -61,47 +73,83 @@ def compile_node(layout: Layout, context: NodeContext) -> Elements:
 
 
 class _Writer:
-    """Collects elements and the classes they lead to."""
+    """Collects what one service port needs."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(
+        self, layout: Layout, context: NodeContext, service: ServiceFrontends, placement: Placement
+    ) -> None:
         self._layout = layout
+        self._context = context
+        self._service = service
+        self._placement = placement
+        self.group = group(service) if service.affinity else None
         self.elements: Elements = {}
         self.classes: set[ChainClass] = set()
+        self.chains: dict[str, Chain] = {}
+        self.sets: dict[str, SetSpec] = {}
 
-    def frontend(self, service: ServiceFrontends, frontend: Frontend, placement: Placement) -> None:
+    def frontend(self, frontend: Frontend) -> None:
+        """Lead to the endpoints, refuse where there are none, and admit whom the frontend admits."""
         side, key = self._layout.side(frontend.match), match_key(frontend.match)
-        near = placement.of(frontend.near.pool)
-        far = () if frontend.far is None else placement.of(frontend.far.pool)
+        near = self._placement.of(frontend.near.pool)
+        far = () if frontend.far is None else self._placement.of(frontend.far.pool)
         self._slots(side.endpoints.name, key, near)
         self._slots(side.far_endpoints.name, key, far)
         if near:
-            self._goto(side.dispatch.name, key, _dispatch_class(frontend, len(near), len(far)))
+            self._put(side.dispatch.name, key, self._lead(frontend, len(near), len(far)))
         # What the dispatch leaves as it is meets the refusals: everybody, or the far ones alone.
         if not near or (frontend.far is not None and not far):
-            self._put(side.refusals.name, key, REFUSALS[service.when_empty])
+            self._put(side.refusals.name, key, REFUSALS[self._service.when_empty])
         if frontend.sources is not None:
-            self._goto(self._layout.firewall.name, key, allow(frontend.sources))
+            admitted = allow(frontend.sources)
+            self.classes.add(admitted)
+            self._put(self._layout.firewall.name, key, goto(admitted.name))
+
+    def remember(self, sticky: Group) -> None:
+        """Learn at every address where clients of this service port went."""
+        pools = [pool for pool in Pool if self._placement.of(pool)]
+        for pool in pools:
+            known, pool_members = sticky.clients(self._layout, pool), sticky.members(self._layout, pool)
+            self.sets |= {known.name: known, pool_members.name: pool_members}
+            self.elements[pool_members.name] = dict.fromkeys(self._placement.of(pool))
+        if not pools:
+            return
+        self.classes.update(LEARNING)
+        self._own(sticky.learn_chain(self._layout, pools))
+        for frontend in self._service.frontends:
+            learners = self._layout.side(frontend.match).learners
+            self._put(learners.name, match_key(frontend.match), goto(sticky.learner))
+
+    def _lead(self, frontend: Frontend, near: int, far: int) -> Verdict:
+        node_port, masquerade = frontend.match.address is None, frontend.near.masquerade
+        pick = Pick(node_port, near, masquerade)
+        split = None if frontend.far is None else Split(node_port, near, far, masquerade)
+        if self.group is None:
+            shared = split or pick
+            self.classes.add(shared)
+            return goto(shared.name)
+        self._own(self.group.pick_chain(self._layout, self._context, pick, frontend.near.pool))
+        if split is None or frontend.far is None:
+            return goto(self.group.pick_name(pick, frontend.near.pool))
+        far_pick = split.picks()[1]
+        if far_pick is not None:
+            self._own(self.group.pick_chain(self._layout, self._context, far_pick, frontend.far.pool))
+        self._own(self.group.split_chain(self._layout, self._context, split))
+        return goto(self.group.split_name(split))
+
+    def _own(self, chain: Chain) -> None:
+        self.chains[chain.name] = chain
 
     def _slots(self, name: str, key: bytes, slots: Slots) -> None:
         elements = self.elements.setdefault(name, {}) if slots else {}
         for index, occupant in enumerate(slots):
             elements[key + index_key(index)] = occupant
 
-    def _goto(self, name: str, key: bytes, chain: ChainClass) -> None:
-        self.classes.add(chain)
-        self._put(name, key, _goto(chain))
-
     def _put(self, name: str, key: bytes, value: Value) -> None:
         self.elements.setdefault(name, {})[key] = value
 
 
-def _dispatch_class(frontend: Frontend, near: int, far: int) -> ChainClass:
-    node_port, masquerade = frontend.match.address is None, frontend.near.masquerade
-    if frontend.far is None:
-        return Pick(node_port, near, masquerade)
-    return Split(node_port, near, far, masquerade)
-
-
 @lru_cache(maxsize=4096)
-def _goto(chain: ChainClass) -> Verdict:
-    return Verdict(VerdictCode.GOTO, chain.name)
+def goto(chain: str) -> Verdict:
+    """The verdict that leads to a chain."""
+    return Verdict(VerdictCode.GOTO, chain)

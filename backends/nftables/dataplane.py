@@ -1,5 +1,7 @@
 """The nftables dataplane: the hooks, and the only place that commits."""
 
+from errno import ENOENT
+
 from pointsman.core.backend import DataplaneSettings, Observed
 from pointsman.core.errors import ResyncRequired, SyncError
 from pointsman.core.features import Capabilities
@@ -15,8 +17,9 @@ from .netlink.messages import Operation
 from .netlink.monitor import Change, Monitor, Overrun
 from .netlink.netfilter import NetfilterSocket
 from .observe import observed
-from .planner import Books, full, partial
+from .planner import Books, Review, full, partial
 from .probe import NAME, probe
+from .review import reviewed
 from .state import read
 
 # How often somebody else may commit between our look at the generation and our own commit.
@@ -61,7 +64,12 @@ class NftablesDataplane:
         transactions = self._commit(phases, generation)
         step.note(books)
         self._books = books
-        return SyncReport(transactions, step.changes.writes() if transactions else 0)
+        writes = step.changes.writes() if transactions else 0
+        for review in step.reviews:
+            reviewed = self._review(review)
+            writes += reviewed
+            transactions += bool(reviewed)
+        return SyncReport(transactions, writes)
 
     @hookimpl
     def dataplane_observe(self) -> Observed:
@@ -109,6 +117,23 @@ class NftablesDataplane:
         return any(
             isinstance(n, Overrun) or (isinstance(n, Change) and n.table == self._layout.table and n.portid)
             for n in notifications
+        )
+
+    def _review(self, review: Review) -> int:
+        """Look through a map of clients; how many entries were taken out or given another time."""
+        netlink, table = self._open(), self._layout.table
+        for _ in range(_PATIENCE):
+            elements = netlink.dump_elements(table, review.clients.name)
+            operations, count = reviewed(table, review, elements)
+            try:
+                netlink.commit(operations)
+            except NetlinkError as error:
+                if error.errno != ENOENT:
+                    raise ResyncRequired(NAME, str(error)) from error
+                continue  # an entry's time was up in between
+            return count
+        raise ResyncRequired(
+            NAME, f"entries of {review.clients.name} end faster than they can be looked through"
         )
 
     def _commit(self, phases: list[list[Operation]], generation: int) -> int:

@@ -28,6 +28,7 @@ class Side:
     endpoints: SetSpec
     far_endpoints: SetSpec
     refusals: SetSpec
+    learners: SetSpec
     key: tuple[sel.Selector, ...]
 
 
@@ -52,7 +53,10 @@ class Layout:
     @property
     def sets(self) -> tuple[SetSpec, ...]:
         """All maps and sets that are always there, in the order in which they are declared."""
-        by_side = [(side.dispatch, side.endpoints, side.far_endpoints, side.refusals) for side in self.sides]
+        by_side = [
+            (side.dispatch, side.endpoints, side.far_endpoints, side.refusals, side.learners)
+            for side in self.sides
+        ]
         return (
             *by_side[0],
             *by_side[1],
@@ -103,6 +107,7 @@ def _side(prefix: str, key: tuple[sel.Selector, ...], daddr: sel.Selector, what:
             comment="the same for far clients",
         ),
         refusals=SetSpec(f"{prefix}no-endpoints", key, VERDICTS, comment=f"{what} -> how to refuse"),
+        learners=SetSpec(f"{prefix}learners", key, VERDICTS, comment=f"{what} -> how to remember who came"),
         key=key,
     )
 

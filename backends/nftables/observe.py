@@ -11,11 +11,14 @@ from ipaddress import ip_address, summarize_address_range
 
 from pointsman.core.addresses import Network
 from pointsman.core.backend import Observed, ObservedAnswer, ObservedFrontend, lowest_terms
-from pointsman.core.model import Endpoint, Masquerade, Match, Protocol, Refusal
+from pointsman.core.model import Endpoint, Masquerade, Match, Pool, Protocol, Refusal
 
-from .chains import REFUSALS, Allow, Pick, Split, skeleton
-from .layout import Layout, Side
+from .affinity import LEARNING, Group
+from .chains import REFUSALS, Allow, Pick, Split, closure, skeleton
+from .layout import Layout, Side, target
+from .netlink import constants as nf
 from .netlink.elements import Element, Verdict
+from .netlink.objects import RuleInfo
 from .recover import node_context
 from .ruleset import Chain
 from .slots import index_key
@@ -23,6 +26,8 @@ from .state import TableState
 
 _PICK = re.compile(r"(nodeport-)?pick-(far-)?(\d+)-([a-z-]+)")
 _SPLIT = re.compile(r"(nodeport-)?split-(\d+)-(\d+)-([a-z-]+)")
+_STICKY = re.compile(r"sticky-([0-9a-f]+)-(?:(cluster|local)-)?((?:nodeport-)?(?:pick|split)-.+)")
+_LEARN = re.compile(r"learn-[0-9a-f]+")
 
 
 def observed(layout: Layout, state: TableState | None) -> Observed:
@@ -70,14 +75,18 @@ class _Observer:
         verdict = self._verdict(side.dispatch.name, key)
         if verdict is not None:
             chain = verdict.chain or ""
+            own = _STICKY.fullmatch(chain)
             pick, split = _pick(chain), _split(chain)
-            if pick is not None:
+            if own is not None:
+                near, far = self._sticky(side, key, own, nobody)
+            elif pick is not None:
                 near = self._answer(side.endpoints.name, key, pick)
             elif split is not None:
                 near, far = self._split(side, key, split, nobody)
             else:
                 self._strange.add(f"{where} leads to {chain or verdict.code!r}")
-        return ObservedFrontend(near, None if far == near else far, self._sources(side, key))
+        affinity = self._affinity(side, key)
+        return ObservedFrontend(near, None if far == near else far, self._sources(side, key), affinity)
 
     def _split(
         self, side: Side, key: bytes, split: Split, nobody: ObservedAnswer
@@ -89,9 +98,70 @@ class _Observer:
             nobody if far is None else self._answer(side.far_endpoints.name, key, far),
         )
 
+    def _sticky(
+        self, side: Side, key: bytes, own: re.Match[str], nobody: ObservedAnswer
+    ) -> tuple[ObservedAnswer, ObservedAnswer | None]:
+        """The answers of a service port that has chains of its own."""
+        sticky = Group(own[1], "", 0)
+        pick, split = _pick(own[3]), _split(own[3])
+        if pick is not None and own[2] is not None:
+            return self._sticky_answer(side.endpoints.name, key, sticky, pick, Pool(own[2])), None
+        if split is not None and own[2] is None:
+            self._check(sticky.split_chain(self._layout, self._context, split))
+            near, far = split.picks()
+            return (
+                self._sticky_answer(side.endpoints.name, key, sticky, near, Pool.CLUSTER),
+                nobody
+                if far is None
+                else self._sticky_answer(side.far_endpoints.name, key, sticky, far, Pool.LOCAL),
+            )
+        self._strange.add(f"chain {own[0]} has no business here")
+        return nobody, None
+
+    def _sticky_answer(
+        self, endpoints: str, key: bytes, sticky: Group, pick: Pick, pool: Pool
+    ) -> ObservedAnswer:
+        self._check(sticky.pick_chain(self._layout, self._context, pick, pool))
+        shares = self._shares(endpoints, key, pick)
+        self._check_members(sticky, pool, {target(endpoint) for endpoint in shares})
+        return ObservedAnswer(shares, pick.masquerade)
+
+    def _check_members(self, sticky: Group, pool: Pool, targets: set[bytes]) -> None:
+        """Only members are remembered, and nobody is remembered who isn't."""
+        clients, members = sticky.clients(self._layout, pool).name, sticky.members(self._layout, pool).name
+        if {element.key for element in self._state.owned.get(members, [])} != targets:
+            self._strange.add(f"set {members} is missing or has other members")
+        for element in self._state.owned.get(clients, []):
+            if element.data not in targets:
+                self._strange.add(
+                    f"map {clients} leads a client to an endpoint that is none of its service's"
+                )
+
+    def _affinity(self, side: Side, key: bytes) -> int:
+        """For how many seconds a client is remembered that comes to an address, 0 if it isn't."""
+        verdict = self._verdict(side.learners.name, key)
+        if verdict is None or verdict.chain is None:
+            return 0
+        timeouts = {
+            timeout for rule in self._state.rules.get(verdict.chain, []) for timeout in _timeouts(rule)
+        }
+        if len(timeouts) != 1 or _LEARN.fullmatch(verdict.chain) is None:
+            self._strange.add(f"{side.learners.name} {side.learners.render_key(key)} leads to {verdict}")
+            return 0
+        seconds = timeouts.pop() // 1000
+        sticky = Group(verdict.chain.removeprefix("learn-"), "", seconds)
+        pools = [pool for pool in Pool if sticky.clients(self._layout, pool).name in self._state.sets]
+        self._check(sticky.learn_chain(self._layout, pools))
+        for chain_class in closure(LEARNING):
+            self._check(chain_class.chain(self._layout, self._context))
+        return seconds
+
     def _answer(self, endpoints: str, key: bytes, pick: Pick) -> ObservedAnswer:
-        """What a pick comes to: an index without an element is a packet that goes astray."""
+        """What a pick comes to; at an index without an element packets would go astray."""
         self._check(pick.chain(self._layout, self._context))
+        return ObservedAnswer(self._shares(endpoints, key, pick), pick.masquerade)
+
+    def _shares(self, endpoints: str, key: bytes, pick: Pick) -> frozenset[Endpoint]:
         shares: Counter[bytes] = Counter()
         for index in range(pick.size):
             occupant = self._state.elements.get(endpoints, {}).get(key + index_key(index))
@@ -99,8 +169,7 @@ class _Observer:
                 shares[occupant] += 1
             else:
                 self._strange.add(f"{endpoints} {key.hex()}: no element at index {index} of {pick.size}")
-        pool = tuple(Endpoint(*_target(data), weight) for data, weight in shares.items())
-        return ObservedAnswer(lowest_terms(pool), pick.masquerade)
+        return lowest_terms(tuple(Endpoint(*_endpoint(data), weight) for data, weight in shares.items()))
 
     def _refusal(self, side: Side, key: bytes) -> Refusal | None:
         verdict = self._verdict(side.refusals.name, key)
@@ -154,8 +223,16 @@ def _match(key: bytes) -> Match:
     return Match(address, Protocol(key[-8]), int.from_bytes(key[-4:-2]))
 
 
-def _target(data: bytes) -> tuple[bytes, int]:
+def _endpoint(data: bytes) -> tuple[bytes, int]:
     return data[:-4], int.from_bytes(data[-4:-2])
+
+
+def _timeouts(rule: RuleInfo) -> Iterator[int]:
+    """The milliseconds for which a rule has its elements stay."""
+    for expression in rule.expressions:
+        for kind, value in expression.attributes if expression.name == "dynset" else ():
+            if kind == nf.NFTA_DYNSET_TIMEOUT and isinstance(value, bytes):
+                yield int.from_bytes(value)
 
 
 def _networks(elements: Sequence[Element]) -> frozenset[Network]:
