@@ -15,6 +15,7 @@ from pointsman.core.model import (
     Model,
     NodeContext,
     Protocol,
+    Refusal,
     ServiceFrontends,
 )
 from pointsman.core.plan import Delta, ServiceChange, SyncPlan, SyncReport, diff
@@ -182,6 +183,28 @@ class TestDeltas:
         assert dataplane.observe() == expected(moved)
         assert dataplane.sync(step(moved, moved)) == SyncReport(transactions=0, writes=0)
 
+    @pytest.mark.parametrize("setting", [{"affinity": 30}, {"when_empty": Refusal.DROP}])
+    def test_what_a_whole_service_port_shares_concerns_all_its_frontends(
+        self, cluster: Cluster, dataplane: Dataplane, setting: dict[str, object]
+    ) -> None:
+        before = model(cluster.context, web(cluster))
+        dataplane.sync(full(before))
+        after = model(cluster.context, replace(web(cluster), **setting))
+        assert dataplane.sync(step(before, after)) == SyncReport(transactions=1, writes=4)
+        assert dataplane.observe() == expected(after)
+
+    def test_the_first_plan_may_be_a_delta(self, cluster: Cluster, dataplane: Dataplane) -> None:
+        desired = model(cluster.context, web(cluster))
+        dataplane.sync(step(Model(NodeContext(cluster.family)), desired))
+        assert dataplane.observe() == expected(desired)
+
+    def test_a_service_port_may_go_and_come_back(self, cluster: Cluster, dataplane: Dataplane) -> None:
+        there, gone = model(cluster.context, web(cluster)), model(cluster.context)
+        dataplane.sync(full(there))
+        for plan in (step(there, gone), step(gone, there), full(gone), step(gone, there)):
+            dataplane.sync(plan)
+            assert dataplane.observe() == expected(plan.desired)
+
     def test_frontends_of_another_pool_are_not_written(self, cluster: Cluster, dataplane: Dataplane) -> None:
         before = model(cluster.context, web(cluster, external=(EXTERNAL, None)))
         dataplane.sync(full(before))
@@ -276,6 +299,14 @@ def test_after_cleanup_a_delta_is_not_believed(cluster: Cluster, dataplane: Data
     dataplane.cleanup()
     with pytest.raises(ResyncRequired):
         dataplane.sync(step(before, model(cluster.context)))
+
+
+def test_cleanup_in_the_middle_of_a_cold_start_ends_it(cluster: Cluster, dataplane: Dataplane) -> None:
+    part = model(cluster.context, web(cluster))
+    dataplane.sync(full(part, complete=False))
+    dataplane.cleanup()
+    with pytest.raises(ResyncRequired):
+        dataplane.sync(step(part, model(cluster.context)))
 
 
 def test_a_node_context_alone_is_cleaned_up_too(cluster: Cluster, dataplane: Dataplane) -> None:

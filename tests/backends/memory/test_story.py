@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from pointsman.backends.memory.oracle import trace
 from pointsman.core.addresses import parse_address
-from pointsman.core.model import Answer, Endpoint, Masquerade, Pool, Protocol
+from pointsman.core.model import Answer, Endpoint, Masquerade, Pool, Protocol, Refusal
 from pointsman.core.packet import Action, Packet, Step
 from tests.backends.memory.cluster import EXTERNAL_LOCAL, IPV4, PORT, forward, model, web
 
@@ -60,6 +60,11 @@ def test_who_is_far_is_told() -> None:
     )
 
 
+def test_who_gets_the_answer_for_all_is_not_called_far() -> None:
+    step = trace(model(IPV4.context, web(IPV4)), IPV4.from_client(IPV4.external_ip)).steps[1]
+    assert (step.topic, step.where) == ("policy", "192.0.2.20:80/tcp near")
+
+
 def test_source_ranges_say_whom_they_admit() -> None:
     limited = model(IPV4.context, web(IPV4, sources=(IPV4.client_network, IPV4.service_network)))
     admitted = trace(limited, IPV4.from_client(IPV4.load_balancer))
@@ -77,9 +82,10 @@ def test_a_frontend_that_admits_nobody_says_so() -> None:
 
 
 def test_an_empty_pool_is_named() -> None:
-    service = replace(web(IPV4), cluster=(), local=())
-    step = trace(model(IPV4.context, service), IPV4.from_pod(IPV4.cluster_ip)).steps[-1]
-    assert step == Step("refuse", "there is no endpoint: rejected", "default/web:http/tcp cluster pool")
+    for refusal, word in ((Refusal.REJECT, "rejected"), (Refusal.DROP, "dropped")):
+        service = replace(web(IPV4), cluster=(), local=(), when_empty=refusal)
+        step = trace(model(IPV4.context, service), IPV4.from_pod(IPV4.cluster_ip)).steps[-1]
+        assert step == Step("refuse", f"there is no endpoint: {word}", "default/web:http/tcp cluster pool")
 
 
 def test_what_no_frontend_is_for_says_who_refused() -> None:
