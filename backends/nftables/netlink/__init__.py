@@ -42,7 +42,8 @@ its ``NFTables`` has no concatenated keys, sends a transaction per call and read
 a dump of elements. Hence our own numbers, 400 lines of them, and bytes.
 
 Figures, same machine, Linux 6.18, 120,000 elements ``ip daddr . meta l4proto . th dport . index``: packing
-0.17 to 0.25 µs an element, cutting into messages and joining 0.1, the kernel 1.7 to 3.0; the whole
-transaction 0.25 to 0.4 s. Replacing one element in it: 32 µs. Asking for the generation: 14 µs. Reading one
-element: 16 µs. Dumping all: 1.0 s, which is the kernel walking the set from its start for every 32 KB.
+0.17 to 0.25 µs an element, cutting into messages and joining 0.1, the kernel 1.6 to 3.0; the whole
+transaction 0.24 to 0.4 s. Replacing one element in it: 24 to 44 µs. Asking for the generation: 9 to 16 µs.
+Reading one element: 10 to 17 µs. Dumping all: 0.7 to 1.0 s, most of it the kernel walking the set from its
+start for every 32 KB. A listener anywhere in the namespace makes the load slower, see ``monitor``.
 """

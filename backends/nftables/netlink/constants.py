@@ -328,7 +328,11 @@ class VerdictCode(IntEnum):
 
 
 class TableFlag(IntFlag):
-    """``NFT_TABLE_F_*``. ``OWNER`` needs Linux 5.12, ``PERSIST`` Linux 6.9."""
+    """``NFT_TABLE_F_*``. ``OWNER`` needs Linux 5.12, ``PERSIST`` Linux 6.9.
+
+    Only the owner's socket may change an owned table, and the table goes when that socket closes. With
+    ``PERSIST`` it stays, open to everybody, until a socket adds it again with both flags.
+    """
 
     NONE = 0
     DORMANT = 1

@@ -51,11 +51,9 @@ class Element(NamedTuple):
 
 
 class ElementCodec:
-    """Packs the elements of one set or map.
+    """Packs the elements of one set or map, and takes dumped ones apart.
 
-    Keys and data are the packed bytes of the set's selectors (:func:`.selectors.join`); they are
-    trusted to have the right length in the bulk methods, since the check would cost as much as the
-    packing, and the kernel refuses the element otherwise.
+    Keys and data are the packed bytes of the set's selectors (:func:`.selectors.join`).
     """
 
     __slots__ = ("_key_prefix", "_key_tail", "_middle", "_pair_prefix", "_suffix", "_verdicts", "spec")
@@ -73,27 +71,59 @@ class ElementCodec:
         self._verdicts: dict[Verdict, tuple[bytes, bytes]] = {}
 
     def keys(self, keys: Iterable[bytes]) -> list[bytes]:
-        """Elements of a set; or of any map, to delete or get them by key."""
+        """Elements of a set; or of any map, to delete or get them by key.
+
+        Raises:
+            ValueError: a key has the wrong length.
+        """
         prefix, tail = self._key_prefix, self._key_tail
-        if tail:
-            return [prefix + key + tail for key in keys]
-        return [prefix + key for key in keys]
+        packed = [prefix + key + tail for key in keys] if tail else [prefix + key for key in keys]
+        self._check_sizes(packed, len(prefix) + self.spec.key_length + len(tail))
+        return packed
 
     def pairs(self, pairs: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-        """Elements of a data map."""
+        """Elements of a data map.
+
+        Raises:
+            ValueError: key and data together have the wrong length.
+        """
         prefix, middle, suffix = self._pair_prefix, self._middle, self._suffix
         if suffix:
-            return [prefix + key + middle + data + suffix for key, data in pairs]
-        return [prefix + key + middle + data for key, data in pairs]
+            packed = [prefix + key + middle + data + suffix for key, data in pairs]
+        else:
+            packed = [prefix + key + middle + data for key, data in pairs]
+        self._check_sizes(packed, self._pair_size)
+        return packed
 
     def verdicts(self, pairs: Iterable[tuple[bytes, Verdict]]) -> list[bytes]:
-        """Elements of a verdict map."""
-        known, build = self._verdicts, self._verdict_frame
+        """Elements of a verdict map.
+
+        Raises:
+            ValueError: a key has the wrong length, or a verdict lacks its chain.
+        """
+        known, build, length = self._verdicts, self._verdict_frame, self.spec.key_length
         packed: list[bytes] = []
         for key, verdict in pairs:
+            if len(key) != length:
+                self._check("key", key, length)
             frame = known.get(verdict) or build(verdict)
             packed.append(frame[0] + key + frame[1])
         return packed
+
+    @property
+    def _pair_size(self) -> int:
+        spec = self.spec
+        heads = len(self._pair_prefix) + len(self._middle) + len(self._suffix)
+        return heads + spec.key_length + spec.data_length
+
+    def _check_sizes(self, packed: list[bytes], size: int) -> None:
+        # A wrong length would not only spoil its own element: the kernel loses step and silently
+        # ignores the rest of the list.
+        if set(map(len, packed)) <= {size}:
+            return
+        index, wrong = next((index, one) for index, one in enumerate(packed) if len(one) != size)
+        off = f"element {index} is {len(wrong) - size:+} bytes off in key or data"
+        raise ValueError(f"{self.spec.noun} {self.spec.name}: {off}")
 
     def _verdict_frame(self, verdict: Verdict) -> tuple[bytes, bytes]:
         whole = self.pack(bytes(self.spec.key_length), verdict)
@@ -176,8 +206,7 @@ class ElementCodec:
         Plain elements of a data map, all alike, are cut at fixed places, about ten times as fast as
         attribute by attribute; whatever differs from that takes the long way.
         """
-        size = len(self._pair_prefix) + self.spec.key_length + len(self._middle) + self.spec.data_length
-        size += len(self._suffix)
+        size = self._pair_size
         if self.spec.data_length and buffer and len(buffer) % size == 0:
             cut = Struct(
                 f"={3 * HEADER_SIZE}s{self.spec.key_length}s{len(self._middle)}s"

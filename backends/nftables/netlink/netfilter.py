@@ -35,6 +35,9 @@ RECEIVE_BUFFER = 1 << 24
 # The kernel sends dumps in pieces of at most 32 KiB (netlink_recvmsg); acknowledgements are tiny.
 _RECEIVE_SIZE = 1 << 16
 _DUMP_ATTEMPTS = 8
+# So many keys always fit into one list of elements, and their answers, a buffer of some KiB for each,
+# into the receive buffer.
+_GET_AT_ONCE = 500
 _GREATEST_SEQUENCE = 0xFFFFFFFF
 
 
@@ -121,9 +124,8 @@ class NetfilterSocket:
         """
         if not operations:
             return
-        self._discard_answers()
         begin = self._take_numbers(len(operations) + 2)
-        self._socket.send(framing.batch(operations, begin, genid))
+        self._send(framing.batch(operations, begin, genid))
         self._check_commit(operations, begin, genid)
 
     def _check_commit(self, operations: Sequence[Operation], begin: int, genid: int | None) -> None:
@@ -157,7 +159,6 @@ class NetfilterSocket:
 
     def _ask(self, message: int, family: Family, attributes: bytes, what: str) -> bytes:
         """The body of the one answer to a question."""
-        self._discard_answers()
         self._request(message, 0, family, attributes)
         for answer in receive(self._socket):
             if answer.sequence != self._sequence:
@@ -237,10 +238,8 @@ class NetfilterSocket:
         """
         found: list[Element | None] = []
         elements = codec.keys(keys)
-        # An answer per element has to fit into the receive buffer.
-        step = 500
         while len(found) < len(keys):
-            part = elements[len(found) : len(found) + step]
+            part = elements[len(found) : len(found) + _GET_AT_ONCE]
             answers = self._get(where, codec.spec, part)
             found.extend(answers)
             if len(answers) < len(part):
@@ -252,7 +251,6 @@ class NetfilterSocket:
         what = f"get element {where} {spec.name}"
         reference = set_reference(where, spec.name)
         attributes = reference + next(element_lists(elements))
-        self._discard_answers()
         self._request(nf.NFT_MSG_GETSETELEM, nf.NLM_F_ACK, where.family, attributes)
         answers: list[Element] = []
         for answer in receive(self._socket):
@@ -282,7 +280,6 @@ class NetfilterSocket:
         raise DumpInterrupted(EINTR, f"{what}: the ruleset changed during each of {_DUMP_ATTEMPTS} attempts")
 
     def _dump_once(self, message: int, family: Family, attributes: bytes, what: str) -> list[bytes] | None:
-        self._discard_answers()
         self._request(message, nf.NLM_F_DUMP, family, attributes)
         bodies: list[bytes] = []
         for answer in receive(self._socket):
@@ -304,7 +301,7 @@ class NetfilterSocket:
 
     def _request(self, message: int, flags: int, family: Family, attributes: bytes) -> None:
         number = self._take_numbers(1)
-        self._socket.send(framing.request(message, flags, family, attributes, number))
+        self._send(framing.request(message, flags, family, attributes, number))
 
     def _take_numbers(self, count: int) -> int:
         """The first of ``count`` sequence numbers in a row, all within 32 bits."""
@@ -313,7 +310,9 @@ class NetfilterSocket:
         self._sequence += count
         return self._sequence - count + 1
 
-    def _discard_answers(self) -> None:
-        """Throw away what an earlier request left unread."""
+    def _send(self, request: bytes) -> None:
+        # What an earlier request left unread goes first: the kernel starts no dump while another one
+        # is under way, and old answers would take up room.
         for _ in receive(self._socket):
             pass
+        self._socket.send(request)

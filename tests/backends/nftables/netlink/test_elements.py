@@ -106,6 +106,15 @@ def test_uneven_elements_are_parsed_the_long_way(spec: SetSpec, data: st.DataObj
     ]
 
 
+def test_uneven_elements_that_fill_the_space_of_even_ones() -> None:
+    codec = ElementCodec(layouts.spec(Family.IP, "endpoints"))
+    pairs = [(bytes((number,)) * 16, bytes((number,)) * 8) for number in range(12)]
+    # One plain element of 44 bytes, eleven with a timeout of 56: together as long as fifteen plain ones.
+    packed = codec.pairs(pairs[:1]) + [codec.pack(key, value, timeout=1) for key, value in pairs[1:]]
+    assert sum(map(len, packed)) == 15 * len(packed[0])
+    assert list(codec.parse_pairs(b"".join(packed))) == pairs
+
+
 def test_data_maps_with_unaligned_values() -> None:
     ports = SetSpec("ports", layouts.spec(Family.IP, "ports").key, layouts.spec(Family.IP, "ports").key)
     codec = ElementCodec(ports)
@@ -136,6 +145,17 @@ def test_the_wrong_length_of_a_key_or_value_is_named() -> None:
         codec.pack(bytes(16), bytes(4))
     with pytest.raises(ValueError, match="map endpoints: key end of 1 bytes, expected 16"):
         codec.pack(bytes(16), bytes(8), key_end=b"x")
+
+
+def test_the_wrong_length_is_found_in_bulk_too() -> None:
+    endpoints, services = (ElementCodec(layouts.spec(Family.IP, name)) for name in ("endpoints", "services"))
+    with pytest.raises(ValueError, match="map endpoints: element 1 is -4 bytes off"):
+        endpoints.keys([bytes(16), bytes(12)])
+    with pytest.raises(ValueError, match=r"map endpoints: element 0 is \+8 bytes off"):
+        endpoints.pairs([(bytes(16), bytes(16)), (bytes(16), bytes(8))])
+    with pytest.raises(ValueError, match="map services: key of 16 bytes, expected 12"):
+        services.verdicts([(bytes(12), Verdict(VerdictCode.DROP)), (bytes(16), Verdict(VerdictCode.DROP))])
+    assert endpoints.pairs([]) == endpoints.keys([]) == services.verdicts([]) == []
 
 
 def test_interval_arguments_are_checked() -> None:

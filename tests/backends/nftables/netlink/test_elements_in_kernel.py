@@ -229,10 +229,10 @@ def test_single_elements_can_be_asked_for(family: Family, ready: NetfilterSocket
 def test_more_elements_can_be_asked_for_than_fit_into_one_request(ready: NetfilterSocket) -> None:
     where, spec = layouts.table(Family.IP), layouts.spec(Family.IP, "addresses")
     codec = ElementCodec(spec)
-    keys = [(0x0A000000 + number).to_bytes(4, "big") for number in range(1500)]
-    ready.commit(add_elements(where, spec, codec.keys(keys[:1200])))
+    keys = [(0x0A000000 + number).to_bytes(4, "big") for number in range(6000)]
+    ready.commit(add_elements(where, spec, codec.keys(keys[:5800])))
     found = ready.get_elements(where, codec, keys)
-    assert [one and one.key for one in found] == keys[:1200] + [None] * 300
+    assert [one and one.key for one in found] == keys[:5800] + [None] * 200
 
 
 def test_asking_for_elements_of_what_does_not_exist(ready: NetfilterSocket) -> None:
