@@ -5,7 +5,7 @@ then the transaction itself (``nft_commit_notify`` and ``nf_tables_gen_notify`` 
 ``net/netfilter/nf_tables_api.c``).
 
 Being listened to is not free for whoever writes: the kernel builds a message for each element, which
-makes a bulk load three to four times as slow even when a filter then drops them, and twelve times
+makes a bulk load about three times as slow even when a filter then drops them, and twelve times
 when they have to be queued. Hence :meth:`Monitor.paused` for bulk loads.
 """
 

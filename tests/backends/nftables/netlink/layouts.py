@@ -338,7 +338,7 @@ def _network(address: bytes, length: int) -> bytes:
 
 
 def skeleton(family: Family) -> list[Operation]:
-    """The table with its sets, an empty chain ``other`` and a ``nat`` chain ``under test``."""
+    """The table with its sets and the empty chains ``other`` and ``tested``."""
     where = table(family)
     return [
         add_table(where),
