@@ -198,6 +198,8 @@ def _flows(
     family = family_of(parse_address(destination[0]))
     datagrams = protocol is Protocol.UDP
     kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
+    if protocol is Protocol.SCTP and not sources:
+        sources = [_source_towards(namespace, destination)] * count
     opened = namespace.sockets(count, family, kind, protocol)
     try:
         for one, source in zip(opened, sources or [""] * count, strict=True):
@@ -209,6 +211,20 @@ def _flows(
     if datagrams:
         return [DatagramFlow(one, destination, size) for one in opened]
     return [StreamFlow(one, destination) for one in opened]
+
+
+def _source_towards(namespace: Namespace, destination: tuple[str, int]) -> str:
+    """The address a packet to the destination would be sent from; "" without a route.
+
+    Not bound to it, SCTP would offer its peer all addresses of the machine, and might be called back on any.
+    """
+    [probe] = namespace.sockets(1, family_of(parse_address(destination[0])), socket.SOCK_DGRAM, Protocol.UDP)
+    with probe:
+        try:
+            probe.connect(destination)
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
 
 
 def _bind(opened: socket.socket, source: str, ports: Iterator[int]) -> None:

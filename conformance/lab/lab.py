@@ -115,7 +115,8 @@ class Lab:
     ) -> Server:
         """Start a server on a machine, named as the machine; it ends with the lab or when closed.
 
-        Without ``address`` it answers on all addresses of the machine; port 0 lets the kernel choose.
+        Without ``address`` it answers on all addresses of the machine; port 0 lets the kernel choose. SCTP on
+        a machine with several addresses needs one, or it may answer from another than it was asked on.
 
         Raises:
             ProtocolUnavailable: the kernel lacks SCTP.

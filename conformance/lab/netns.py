@@ -34,6 +34,8 @@ LOOPBACK = 1
 _CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 _CLIENT_PORTS = range(32768, 61000)  # the kernel's own choice, above the node ports
 _SYSCTL = Path("/proc/sys/net")
+# The shell is for a parent that died before setpriv could ask for the signal: then $PPID is somebody else.
+_TIED_TO_PARENT = ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", '[ $PPID = $0 ] && exec "$@"')
 _libc = ctypes.CDLL(None, use_errno=True)
 
 P = ParamSpec("P")
@@ -137,7 +139,7 @@ class Namespace:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
         if shutil.which("setpriv") is None:
             raise LabUnavailable("there is no setpriv program", "install util-linux")
-        tied = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+        tied = [*_TIED_TO_PARENT, str(os.getpid()), *argv]
         start = partial(subprocess.Popen[Any], tied, **({"stdin": subprocess.DEVNULL} | options))
         child = self.run(start)
         self._children = [running for running in self._children if running.poll() is None] + [child]

@@ -80,7 +80,7 @@ def test_a_client_may_choose_among_its_sources(
 @pytest.mark.parametrize("client", ["client", "pod-a", "remote-a"])
 def test_every_address_of_the_node_answers(lab: Lab, protocol: Protocol, address: str, client: str) -> None:
     family = IPFamily.IPV6 if ":" in address else IPFamily.IPV4
-    with lab.serve("node", protocol, family, 8080):
+    with lab.serve("node", protocol, family, 8080, address=address if protocol is Protocol.SCTP else ""):
         assert isinstance(connect(lab[client], address, 8080, protocol), Reply)
 
 
@@ -93,7 +93,7 @@ def test_an_address_nobody_has_is_silent_until_the_router_claims_it(
     for client in ("pod-a", "client", "remote-a", "node"):
         assert connect(lab[client], address, 80, protocol, wait=0.1) == Silent(0.1)
     lab.claim(address)
-    with lab.serve("router", protocol, family, 80):
+    with lab.serve("router", protocol, family, 80, address=address):
         for client in ("pod-a", "client", "remote-a", "node"):
             reply = connect(lab[client], address, 80, protocol)
             assert isinstance(reply, Reply), reply
