@@ -86,8 +86,9 @@ class ObservedAnswer(Struct, frozen=True):
 class ObservedFrontend(Struct, frozen=True):
     """A frontend as the kernel holds it: the content of `Frontend`, without names.
 
-    ``when_empty`` is None in answers that have endpoints, weights are in lowest terms and ``sources`` are the
-    fewest networks, so that what is observed equals what was meant whenever packets can't tell them apart.
+    ``when_empty`` is None in answers that have endpoints, weights are in lowest terms, ``sources`` are the
+    fewest networks, and there is no ``affinity`` where there is no endpoint to go back to: what is observed
+    equals what was meant whenever packets can't tell them apart.
     """
 
     near: ObservedAnswer
@@ -125,7 +126,7 @@ def expected(model: Model) -> Observed:
             near,
             far[0] if far and far[0] != near else None,
             None if frontend.sources is None else collapse(frontend.sources),
-            service.affinity,
+            service.affinity if any(map(service.pool, frontend.answers)) else 0,
         )
     return Observed(frontends, frozenset(model.cluster_ips), frozenset(model.node.service_cidrs))
 

@@ -151,7 +151,7 @@ def _observed(service: ServiceFrontends, frontend: Frontend) -> ObservedFrontend
         near=near,
         far=None if far == near else far,
         sources=None if frontend.sources is None else collapse(frontend.sources),
-        affinity=service.affinity,
+        affinity=service.affinity if near.endpoints or far.endpoints else 0,
     )
 
 

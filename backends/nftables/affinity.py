@@ -126,20 +126,24 @@ class Group(NamedTuple):
         rules = (*mark, Rule(again, "where this client went before"), at_random)
         return Chain(self.pick_name(pick, pool), rules, comment=self.comment)
 
-    def split_chain(self, layout: Layout, context: NodeContext, split: Split) -> Chain:
+    def split_chain(
+        self, layout: Layout, context: NodeContext, split: Split, pools: tuple[Pool, Pool]
+    ) -> Chain:
         """As the class ``split``, but leading to this service port's own chains."""
-        near, far = split.picks()
-        far_name = None if far is None else self.pick_name(far, Pool.LOCAL)
-        rules = split_rules(layout, context, self.pick_name(near, Pool.CLUSTER), far_name)
-        return Chain(self.split_name(split), rules, comment=self.comment)
+        near, far = (
+            None if pick is None else self.pick_name(pick, pool)
+            for pick, pool in zip(split, pools, strict=True)
+        )
+        rules = split_rules(layout, context, near, far)
+        return Chain(self.split_name(split, pools), rules, comment=self.comment)
 
     def pick_name(self, pick: Pick, pool: Pool) -> str:
         """The name of this service port's version of a pick."""
         return f"sticky-{self.digest}-{pool}-{pick.name}"
 
-    def split_name(self, split: Split) -> str:
-        """The name of this service port's version of a split, whose near side draws from the cluster pool."""
-        return f"sticky-{self.digest}-{split.name}"
+    def split_name(self, split: Split, pools: tuple[Pool, Pool]) -> str:
+        """The name of this service port's version of a split."""
+        return f"sticky-{self.digest}-{'-'.join(pools)}-{split.name}"
 
 
 @lru_cache(maxsize=4096)

@@ -77,42 +77,41 @@ def _prefix(node_port: bool) -> str:
 
 
 class Split(NamedTuple):
-    """A class: local pods and the node pick among ``near`` indices, everybody else among ``far`` (MTX-07)."""
+    """A class: local pods and the node pick in one way, everybody else in another (MTX-07).
 
-    node_port: bool
-    near: int
-    far: int
-    masquerade: Masquerade
+    None picks nothing: the packet falls through, and is refused later.
+    """
+
+    near: Pick | None
+    far: Pick | None
 
     @property
     def name(self) -> str:
-        """Such as ``split-4-2-unless-local``."""
-        return f"{_prefix(self.node_port)}split-{self.near}-{self.far}-{self.masquerade}"
+        """Such as ``split-4-unless-local-2-never``."""
+        prefix = _prefix(any(pick.node_port for pick in self.needs()))
+        sides = (f"{pick.size}-{pick.masquerade}" if pick else "0" for pick in self)
+        return f"{prefix}split-{'-'.join(sides)}"
 
-    def picks(self) -> tuple[Pick, Pick | None]:
-        """How near and far clients pick; None where the far ones have nothing to pick from."""
-        near = Pick(self.node_port, self.near, self.masquerade)
-        return near, Pick(self.node_port, self.far, Masquerade.NEVER, far=True) if self.far else None
-
-    def needs(self) -> Iterator["ChainClass"]:
+    def needs(self) -> Iterator[Pick]:
         """The classes it leads to."""
-        return (pick for pick in self.picks() if pick is not None)
+        return (pick for pick in self if pick is not None)
 
     def chain(self, layout: Layout, context: NodeContext) -> Chain:
-        """Its rules; a far client of an empty far pool falls through, and is refused later."""
-        near, far = self.picks()
-        rules = split_rules(layout, context, near.name, None if far is None else far.name)
-        return Chain(self.name, rules, comment="external traffic policy Local")
+        """Its rules."""
+        near, far = (None if pick is None else pick.name for pick in self)
+        return Chain(
+            self.name, split_rules(layout, context, near, far), comment="external traffic policy Local"
+        )
 
 
-def split_rules(layout: Layout, context: NodeContext, near: str, far: str | None) -> tuple[Rule, ...]:
-    """Lead local pods and the node to one chain, everybody else to another, if there is one."""
-    rules = [Rule(r.match_local(source=True) + r.goto(near), "the node itself")]
+def split_rules(layout: Layout, context: NodeContext, near: str | None, far: str | None) -> tuple[Rule, ...]:
+    """Lead local pods and the node to one chain, everybody else to another; None leads nowhere."""
+    to_near = r.return_() if near is None else r.goto(near)
+    rules = [Rule(r.match_local(source=True) + to_near, "the node itself")]
     if context.local is not None:
-        local = match_local_traffic(layout, context.local)
-        rules.insert(0, Rule(local + r.goto(near), "local pods reach all endpoints"))
+        rules.insert(0, Rule(match_local_traffic(layout, context.local) + to_near, "local pods"))
     if far is not None:
-        rules.append(Rule(r.goto(far), "clients from outside: endpoints of this node"))
+        rules.append(Rule(r.goto(far), "clients from outside"))
     return tuple(rules)
 
 
@@ -213,8 +212,8 @@ def _joined(networks: tuple[Network, ...]) -> Iterator[tuple[bytes, bytes]]:
             joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
         else:
             joined.append((first, last))
-    length = len(networks[0].address)
     for first, last in joined:
+        length = len(networks[0].address)
         yield first.to_bytes(length), last.to_bytes(length)
 
 

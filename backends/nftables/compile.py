@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from pointsman.core.model import Frontend, NodeContext, Pool, ServiceFrontends
+from pointsman.core.model import Answer, Frontend, NodeContext, Pool, ServiceFrontends
 
 from .affinity import LEARNING, Group, group
 from .chains import REFUSALS, ChainClass, Pick, Split, allow
@@ -91,14 +91,12 @@ class _Writer:
     def frontend(self, frontend: Frontend) -> None:
         """Lead to the endpoints, refuse where there are none, and admit whom the frontend admits."""
         side, key = self._layout.side(frontend.match), match_key(frontend.match)
-        near = self._placement.of(frontend.near.pool)
-        far = () if frontend.far is None else self._placement.of(frontend.far.pool)
-        self._slots(side.endpoints.name, key, near)
-        self._slots(side.far_endpoints.name, key, far)
-        if near:
-            self._put(side.dispatch.name, key, self._lead(frontend, len(near), len(far)))
-        # What the dispatch leaves as it is meets the refusals: everybody, or the far ones alone.
-        if not near or (frontend.far is not None and not far):
+        slots = [self._placement.of(answer.pool) for answer in frontend.answers]
+        for endpoints, occupants in zip((side.endpoints, side.far_endpoints), slots, strict=False):
+            self._slots(endpoints.name, key, occupants)
+        if any(slots):
+            self._put(side.dispatch.name, key, self._lead(frontend))
+        if not all(slots):  # whom the dispatch leaves as they are meet the refusals
             self._put(side.refusals.name, key, REFUSALS[self._service.when_empty])
         if frontend.sources is not None:
             admitted = allow(frontend.sources)
@@ -117,25 +115,36 @@ class _Writer:
         self.classes.update(LEARNING)
         self._own(sticky.learn_chain(self._layout, pools))
         for frontend in self._service.frontends:
+            if not any(self._placement.of(answer.pool) for answer in frontend.answers):
+                continue
             learners = self._layout.side(frontend.match).learners
             self._put(learners.name, match_key(frontend.match), goto(sticky.learner))
 
-    def _lead(self, frontend: Frontend, near: int, far: int) -> Verdict:
-        node_port, masquerade = frontend.match.address is None, frontend.near.masquerade
-        pick = Pick(node_port, near, masquerade)
-        split = None if frontend.far is None else Split(node_port, near, far, masquerade)
-        if self.group is None:
-            shared = split or pick
-            self.classes.add(shared)
-            return goto(shared.name)
-        self._own(self.group.pick_chain(self._layout, self._context, pick, frontend.near.pool))
-        if split is None or frontend.far is None:
-            return goto(self.group.pick_name(pick, frontend.near.pool))
-        far_pick = split.picks()[1]
-        if far_pick is not None:
-            self._own(self.group.pick_chain(self._layout, self._context, far_pick, frontend.far.pool))
-        self._own(self.group.split_chain(self._layout, self._context, split))
-        return goto(self.group.split_name(split))
+    def _lead(self, frontend: Frontend) -> Verdict:
+        """The verdict by which new connections find their endpoints."""
+        near = self._pick(frontend, frontend.near, far=False)
+        if frontend.far is None:
+            if self.group is not None and near is not None:
+                return goto(self.group.pick_name(near, frontend.near.pool))
+            shared: ChainClass = near or Split(None, None)
+        else:
+            shared = Split(near, self._pick(frontend, frontend.far, far=True))
+            if self.group is not None:
+                pools = (frontend.near.pool, frontend.far.pool)
+                self._own(self.group.split_chain(self._layout, self._context, shared, pools))
+                return goto(self.group.split_name(shared, pools))
+        self.classes.add(shared)
+        return goto(shared.name)
+
+    def _pick(self, frontend: Frontend, answer: Answer, *, far: bool) -> Pick | None:
+        """How one audience picks; None where there is nothing to pick from."""
+        size = len(self._placement.of(answer.pool))
+        if not size:
+            return None
+        pick = Pick(frontend.match.address is None, size, answer.masquerade, far)
+        if self.group is not None:
+            self._own(self.group.pick_chain(self._layout, self._context, pick, answer.pool))
+        return pick
 
     def _own(self, chain: Chain) -> None:
         self.chains[chain.name] = chain

@@ -25,8 +25,10 @@ from .slots import index_key
 from .state import TableState
 
 _PICK = re.compile(r"(nodeport-)?pick-(far-)?(\d+)-([a-z-]+)")
-_SPLIT = re.compile(r"(nodeport-)?split-(\d+)-(\d+)-([a-z-]+)")
-_STICKY = re.compile(r"sticky-([0-9a-f]+)-(?:(cluster|local)-)?((?:nodeport-)?(?:pick|split)-.+)")
+_SPLIT = re.compile(r"(nodeport-)?split-(?:0|(\d+)-([a-z]+(?:-[a-z]+)?))-(?:0|(\d+)-([a-z-]+))")
+_STICKY = re.compile(
+    r"sticky-([0-9a-f]+)-((?:cluster|local)(?:-(?:cluster|local))?)-((?:nodeport-)?(?:pick|split)-.+)"
+)
 _LEARN = re.compile(r"learn-[0-9a-f]+")
 
 
@@ -75,10 +77,10 @@ class _Observer:
         verdict = self._verdict(side.dispatch.name, key)
         if verdict is not None:
             chain = verdict.chain or ""
-            own = _STICKY.fullmatch(chain)
+            sticky = _STICKY.fullmatch(chain)
             pick, split = _pick(chain), _split(chain)
-            if own is not None:
-                near, far = self._sticky(side, key, own, nobody)
+            if sticky is not None:
+                near, far = self._sticky(side, key, sticky, nobody)
             elif pick is not None:
                 near = self._answer(side.endpoints.name, key, pick)
             elif split is not None:
@@ -92,30 +94,33 @@ class _Observer:
         self, side: Side, key: bytes, split: Split, nobody: ObservedAnswer
     ) -> tuple[ObservedAnswer, ObservedAnswer]:
         self._check(split.chain(self._layout, self._context))
-        near, far = split.picks()
+        near, far = split
         return (
-            self._answer(side.endpoints.name, key, near),
+            nobody if near is None else self._answer(side.endpoints.name, key, near),
             nobody if far is None else self._answer(side.far_endpoints.name, key, far),
         )
 
     def _sticky(
-        self, side: Side, key: bytes, own: re.Match[str], nobody: ObservedAnswer
+        self, side: Side, key: bytes, name: re.Match[str], nobody: ObservedAnswer
     ) -> tuple[ObservedAnswer, ObservedAnswer | None]:
         """The answers of a service port that has chains of its own."""
-        sticky = Group(own[1], "", 0)
-        pick, split = _pick(own[3]), _split(own[3])
-        if pick is not None and own[2] is not None:
-            return self._sticky_answer(side.endpoints.name, key, sticky, pick, Pool(own[2])), None
-        if split is not None and own[2] is None:
-            self._check(sticky.split_chain(self._layout, self._context, split))
-            near, far = split.picks()
+        group = Group(name[1], "", 0)
+        pools = [Pool(pool) for pool in name[2].split("-")]
+        pick, split = _pick(name[3]), _split(name[3])
+        if pick is not None and len(pools) == 1:
+            return self._sticky_answer(side.endpoints.name, key, group, pick, pools[0]), None
+        if split is not None and len(pools) == 2:
+            self._check(group.split_chain(self._layout, self._context, split, (pools[0], pools[1])))
+            near, far = split
             return (
-                self._sticky_answer(side.endpoints.name, key, sticky, near, Pool.CLUSTER),
+                nobody
+                if near is None
+                else self._sticky_answer(side.endpoints.name, key, group, near, pools[0]),
                 nobody
                 if far is None
-                else self._sticky_answer(side.far_endpoints.name, key, sticky, far, Pool.LOCAL),
+                else self._sticky_answer(side.far_endpoints.name, key, group, far, pools[1]),
             )
-        self._strange.add(f"chain {own[0]} has no business here")
+        self._strange.add(f"chain {name[0]} has no business here")
         return nobody, None
 
     def _sticky_answer(
@@ -213,9 +218,12 @@ def _pick(chain: str) -> Pick | None:
 
 def _split(chain: str) -> Split | None:
     name = _SPLIT.fullmatch(chain)
-    if name is None or name[4] not in set(Masquerade):
+    if name is None or not {name[3], name[5]} <= {*Masquerade, None}:
         return None
-    return Split(bool(name[1]), int(name[2]), int(name[3]), Masquerade(name[4]))
+    node_port = bool(name[1])
+    near = Pick(node_port, int(name[2]), Masquerade(name[3])) if name[2] else None
+    far = Pick(node_port, int(name[4]), Masquerade(name[5]), far=True) if name[4] else None
+    return Split(near, far)
 
 
 def _match(key: bytes) -> Match:

@@ -30,11 +30,9 @@ def node_context(layout: Layout, state: TableState) -> NodeContext:
         local=_local_traffic(layout, state),
         node_ports=_node_ports(layout, state),
         service_cidrs=tuple(
-            sorted(
-                network
-                for rule in state.rules.get(UNUSED, [])
-                if (network := _network(layout, rule.expressions)) is not None
-            )
+            network
+            for rule in state.rules.get(UNUSED, [])
+            if (network := _network(layout, rule.expressions)) is not None
         ),
         drop_invalid=len(state.rules.get(FORWARD, [])) > 2,
     )
@@ -49,24 +47,32 @@ def _mark(rules: Sequence[RuleInfo]) -> int:
 
 
 def _local_traffic(layout: Layout, state: TableState) -> LocalTraffic | None:
-    """Who is local, as the first chain tells that has a rule about it."""
-    suffix = f"-{Masquerade.UNLESS_LOCAL}"
-    rules = next(
-        (r for name, r in sorted(state.rules.items()) if name.endswith(suffix) and "pick-" in name), []
-    )
-    if not rules:
-        return None
-    if len(rules) == 1:  # nobody is masqueraded: everybody is local
-        length = sel.daddr(layout.family).length
-        return LocalNetwork(Network(bytes(length), 0))
-    first = rules[0].expressions
-    if first and first[0].name == "meta" and len(first) > 1 and first[1].name == "cmp":
-        name = _value(first[1], nf.NFTA_CMP_DATA)
-        if len(name) == sel.IIFNAME.length:
-            return LocalInterface(_text(name))
-        return LocalInterfacePrefix(_text(name))
-    network = _network(layout, first)
+    """Who is local, as the first chain tells that depends on it."""
+    everybody = LocalNetwork(Network(bytes(sel.daddr(layout.family).length), 0))
+    for name, rules in sorted(state.rules.items()):
+        first = rules[0].expressions
+        if "split-" in name:
+            if first[0].name == "fib":  # only the node itself is near
+                continue
+            return _compared(layout, first) or everybody
+        if "pick-" in name and name.endswith(f"-{Masquerade.UNLESS_LOCAL}"):
+            marks = any(_sets_mark(expression) for expression in first)
+            return _compared(layout, first) if marks else everybody
+    return None
+
+
+def _compared(layout: Layout, expressions: Sequence[Expression]) -> LocalTraffic | None:
+    """What a rule compares packets with to tell who is local, if it begins so."""
+    if [expression.name for expression in expressions[:2]] == ["meta", "cmp"]:
+        name = _value(expressions[1], nf.NFTA_CMP_DATA)
+        whole = len(name) == sel.IIFNAME.length
+        return LocalInterface(_text(name)) if whole else LocalInterfacePrefix(_text(name))
+    network = _network(layout, expressions)
     return None if network is None else LocalNetwork(network)
+
+
+def _sets_mark(expression: Expression) -> bool:
+    return expression.name == "meta" and bool(_attribute(expression, nf.NFTA_META_SREG))
 
 
 def _node_ports(layout: Layout, state: TableState) -> NodePortAddresses:
