@@ -15,6 +15,8 @@ from typing import NamedTuple
 # decimal (IN-SVC-05), where inet_pton refuses and inet_aton would read octal.
 _LEGACY_IPV4 = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})", re.ASCII)
 
+_PREFIX = re.compile(r"\d{1,4}", re.ASCII)
+
 
 class IPFamily(IntEnum):
     """An IP family; the value is the kernel's AF_ number."""
@@ -70,7 +72,7 @@ def parse_address(text: str) -> bytes:
         legacy = _LEGACY_IPV4.fullmatch(text)
         octets = [int(octet) for octet in legacy.groups()] if legacy else []
         if not octets or max(octets) > 255:
-            raise ValueError(f"{text!r} is not an IP address") from None
+            raise ValueError(f"{text[:80]!r} is not an IP address") from None
         return bytes(octets)
 
 
@@ -94,8 +96,8 @@ def parse_network(text: str) -> Network:
     base, slash, length = text.strip().partition("/")
     address = parse_address(base)
     bits = len(address) * 8
-    if not slash or not (length.isascii() and length.isdigit()) or int(length) > bits:
-        raise ValueError(f"{text!r} is not a network in CIDR notation")
+    if not slash or not _PREFIX.fullmatch(length) or int(length) > bits:
+        raise ValueError(f"{text[:80]!r} is not a network in CIDR notation")
     prefix = int(length)
     host_bits = bits - prefix
     return Network((int.from_bytes(address) >> host_bits << host_bits).to_bytes(len(address)), prefix)

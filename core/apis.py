@@ -6,7 +6,7 @@ Kubernetes treats null and absent alike, so every optional field admits None.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -15,9 +15,9 @@ from msgspec import Meta, Struct
 from .errors import ObjectRejected
 
 # Names as the API server admits them; anything else never reaches a kernel object, a log line or a file.
-_DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
-_PORT_NAME = re.compile(r"([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?", re.ASCII)
+_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_DNS_LABEL = re.compile(rf"(?=.{{1,63}}\Z){_PART}", re.ASCII)
+_DNS_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_PART}(\.{_PART})*", re.ASCII)
 
 PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 Labels = dict[str, str] | None
@@ -255,7 +255,7 @@ def convert(kind: Kind, plain: object, namespace: str = "") -> ApiObject:
     return _checked(converted, namespace)
 
 
-def split_list(raw: bytes | msgspec.Raw) -> Sequence[msgspec.Raw]:
+def split_list(raw: bytes) -> Sequence[msgspec.Raw]:
     """The items of a JSON list object, each still undecoded, so that a bad one spoils no other.
 
     Raises:
@@ -272,31 +272,41 @@ def kind_name(decoded: ApiObject) -> str:
     return type(decoded).__name__
 
 
+def is_dns_label(text: str) -> bool:
+    """Whether a text may name a Service, a namespace or a port."""
+    return _DNS_LABEL.fullmatch(text) is not None
+
+
 def _checked(decoded: ApiObject, namespace: str) -> ApiObject:
     kind, meta = type(decoded), decoded.metadata
     if kind in _NAMESPACED:
         meta.namespace = meta.namespace or namespace
-    name = _display_name(meta.namespace if kind in _NAMESPACED else None, meta.name)
-    if not _DNS_SUBDOMAIN.fullmatch(meta.name):
-        raise ObjectRejected(kind.__name__, name, "$.metadata.name", f"{meta.name[:80]!r} is not a DNS name")
-    if kind in _NAMESPACED and not _DNS_LABEL.fullmatch(meta.namespace):
-        reason = f"{meta.namespace[:80]!r} is not a DNS label"
-        raise ObjectRejected(kind.__name__, name, "$.metadata.namespace", reason)
-    if kind not in _NAMESPACED and meta.namespace:
-        reason = f"a {kind.__name__} is in no namespace"
-        raise ObjectRejected(kind.__name__, name, "$.metadata.namespace", reason)
-    ports: Sequence[ServicePortSpec | SlicePort] = ()
-    if isinstance(decoded, Service):
-        ports = decoded.spec.ports or ()
-    elif isinstance(decoded, EndpointSlice):
-        ports = decoded.ports or ()
-    for index, port in enumerate(ports):
-        if port.name and not _PORT_NAME.fullmatch(port.name):
-            field = (
-                f"$.spec.ports[{index}].name" if isinstance(decoded, Service) else f"$.ports[{index}].name"
-            )
-            raise ObjectRejected(kind.__name__, name, field, f"{port.name[:80]!r} is not a port name")
+    for field, reason in _bad_names(decoded):
+        name = _display_name(meta.namespace if kind in _NAMESPACED else None, meta.name)
+        raise ObjectRejected(kind.__name__, name, field, reason)
     return decoded
+
+
+def _bad_names(decoded: ApiObject) -> Iterator[tuple[str, str]]:
+    """Each field that holds something else than a name, and why that is none."""
+    kind, meta = type(decoded), decoded.metadata
+    if kind is Service and not is_dns_label(meta.name):
+        yield "$.metadata.name", f"{meta.name[:80]!r} is not a DNS label"
+    elif not _DNS_SUBDOMAIN.fullmatch(meta.name):
+        yield "$.metadata.name", f"{meta.name[:80]!r} is not a DNS name"
+    if kind in _NAMESPACED:
+        if not is_dns_label(meta.namespace):
+            yield "$.metadata.namespace", f"{meta.namespace[:80]!r} is not a DNS label"
+    elif meta.namespace:
+        yield "$.metadata.namespace", f"a {kind.__name__} is in no namespace"
+    where, ports = "$", list[ServicePortSpec | SlicePort]()
+    if isinstance(decoded, Service):
+        where, ports = "$.spec.ports", [*(decoded.spec.ports or ())]
+    elif isinstance(decoded, EndpointSlice):
+        where, ports = "$.ports", [*(decoded.ports or ())]
+    for index, port in enumerate(ports):
+        if port.name and not is_dns_label(port.name):
+            yield f"{where}[{index}].name", f"{port.name[:80]!r} is not a port name"
 
 
 def _rejected(kind: Kind, namespace: object, name: object, default: str, error: Exception) -> ObjectRejected:

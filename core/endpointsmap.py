@@ -10,7 +10,7 @@ from msgspec import Struct
 from . import annotations
 from .addresses import IPFamily, parse_address
 from .annotations import NO_WEIGHTS, Weights
-from .apis import EndpointSlice, SliceEndpoint, SlicePort
+from .apis import EndpointSlice, SliceEndpoint, SlicePort, is_dns_label
 from .model import NamespacedName, Protocol, ServicePortName
 from .plan import Trigger
 from .servicemap import PROTOCOLS
@@ -172,6 +172,9 @@ class _Reader:
         service = labels.get(SERVICE_NAME)
         if HEADLESS in labels or not service or self._slice.address_type != str(self._family):
             return None
+        if not is_dns_label(service):
+            self._reject(f"$.metadata.labels[{SERVICE_NAME}]", f"{service[:80]!r} is not a Service's name")
+            return None
         weights = self._weights()
         return SliceInfo(
             NamespacedName(self._slice.metadata.namespace, service),
@@ -201,9 +204,10 @@ class _Reader:
 
     def _port(self, index: int, port: SlicePort) -> tuple[str, Protocol, int] | None:
         """A port that can match a service's; without name or number it can't (IN-EPS-04)."""
-        protocol = PROTOCOLS.get(port.protocol or "TCP")
+        text = port.protocol or "TCP"
+        protocol = PROTOCOLS.get(text)
         if protocol is None:
-            self._reject(f"$.ports[{index}].protocol", f"{port.protocol!r} is not TCP, UDP or SCTP")
+            self._reject(f"$.ports[{index}].protocol", f"{text[:80]!r} is not TCP, UDP or SCTP")
         if port.name is None or not port.port or protocol is None:
             return None
         return (intern(port.name), protocol, port.port)

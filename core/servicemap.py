@@ -137,9 +137,10 @@ class _Reader:
 
     def _port_name(self, index: int, port: ServicePortSpec) -> ServicePortName | None:
         meta = self._service.metadata
-        protocol = PROTOCOLS.get(port.protocol or "TCP")
+        text = port.protocol or "TCP"
+        protocol = PROTOCOLS.get(text)
         if protocol is None:
-            self._reject(f"$.spec.ports[{index}].protocol", f"{port.protocol!r} is not TCP, UDP or SCTP")
+            self._reject(f"$.spec.ports[{index}].protocol", f"{text[:80]!r} is not TCP, UDP or SCTP")
             return None
         if not port.port:
             self._reject(f"$.spec.ports[{index}].port", "0 is not a port")
