@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,15 @@ def pointsman(*arguments: str, path: Path | None = None) -> "subprocess.Complete
 
 def environment(path: Path | None = None) -> dict[str, str]:
     """The environment of a process, with a place where else to look for distributions."""
-    return dict(os.environ) if path is None else {**os.environ, "PYTHONPATH": str(path)}
+    before = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(str(folder) for folder in (path, before) if folder)}
 
 
 def distribution(folder: Path, module: str, source: str, name: str = "example", version: str = "1.2") -> Path:
     """Install a distribution of one module, a plugin, in a folder; returns the folder."""
     folder.mkdir(exist_ok=True)
     (folder / f"{module}.py").write_text(textwrap.dedent(source))
-    info = folder / f"{name}-{version}.dist-info"
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     (info / "entry_points.txt").write_text(f"[pointsman]\n{module} = {module}\n")
@@ -121,8 +122,3 @@ def running(
         yield process
     finally:
         process.close()
-
-
-def fields(line: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
-    """Some of what a line of JSON says."""
-    return tuple(line.get(name) for name in names)
