@@ -64,7 +64,7 @@ def test_networks_are_as_the_standard_library_sees_them(
     prefix = min(prefix, address.max_prefixlen)
     expected = ipaddress.ip_network((address, prefix), strict=False)
     network = parse_network(f" {address}/{prefix:03}\n")
-    assert str(network) == str(ipaddress.ip_network((network.address, network.prefix)))
+    assert parse_network(str(network)) == network
     assert (network.address, network.prefix) == (expected.network_address.packed, prefix)
 
 
