@@ -43,7 +43,8 @@ class Refused(Struct, frozen=True):
 class Denied(Struct, frozen=True):
     """The sender's own kernel would not send: EPERM from a local firewall, ENETUNREACH without a route.
 
-    A firewall that rejects, and says so by ICMP too, makes `Refused` instead.
+    A firewall that rejects, and says so by ICMP too, makes `Refused` instead. TCP does not tell of a local
+    drop, and SCTP of neither: they are `Silent`.
     """
 
     errno: int

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pointsman.conformance.lab import Client, Lab, LabSpec, Namespace
+from pointsman.core.model import Protocol
 
 SPEC = LabSpec(
     clients=(
@@ -22,6 +23,15 @@ def lab() -> Iterator[Lab]:
     """One lab for the tests of a file, which add servers and rules but take them away again."""
     with Lab(SPEC) as built:
         yield built
+
+
+@pytest.fixture(params=Protocol, ids=lambda protocol: protocol.name)
+def protocol(request: pytest.FixtureRequest, lab: Lab) -> Protocol:
+    """Every transport protocol; SCTP where the kernel has it."""
+    chosen = Protocol(request.param)
+    if chosen is Protocol.SCTP and not lab.capabilities.sctp.present:
+        pytest.skip(lab.capabilities.sctp.reason)
+    return chosen
 
 
 @pytest.fixture

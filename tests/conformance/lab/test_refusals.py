@@ -30,8 +30,11 @@ pytestmark = pytest.mark.netns
 BEFORE_REPETITION = 0.9
 LoadRules = Callable[[Namespace, str], None]
 
+# SCTP takes most errors of routing for passing ones, and goes on trying.
+but_sctp = pytest.mark.parametrize(
+    "protocol", [Protocol.TCP, Protocol.UDP], ids=lambda protocol: protocol.name
+)
 families = pytest.mark.parametrize("family", IPFamily)
-protocols = pytest.mark.parametrize("protocol", [Protocol.TCP, Protocol.UDP])
 clients = pytest.mark.parametrize("client", ["pod-a", "client", "node"])
 VIP = {IPFamily.IPV4: "10.96.0.7", IPFamily.IPV6: "fd00:96::7"}
 PORT_UNREACHABLE = {IPFamily.IPV4: (3, 3), IPFamily.IPV6: (1, 4)}
@@ -50,7 +53,6 @@ def filter_table(verdict: str) -> str:
 
 @pytest.mark.program("nft")
 @families
-@protocols
 @clients
 def test_a_reject_rule_is_a_refusal_at_once(
     lab: Lab, load_rules: LoadRules, family: IPFamily, protocol: Protocol, client: str
@@ -59,13 +61,13 @@ def test_a_reject_rule_is_a_refusal_at_once(
     outcome = connect(lab[client], VIP[family], 80, protocol, wait=BEFORE_REPETITION)
     assert isinstance(outcome, Refused), outcome
     assert outcome.errno == errno.ECONNREFUSED
-    assert outcome.icmp == PORT_UNREACHABLE[family]
-    assert outcome.offender in lab.machine("node").addresses_of(family)
+    if protocol is not Protocol.SCTP:  # which has no error queue
+        assert outcome.icmp == PORT_UNREACHABLE[family]
+        assert outcome.offender in lab.machine("node").addresses_of(family)
 
 
 @pytest.mark.program("nft")
 @families
-@protocols
 def test_refusals_are_not_rationed(
     lab: Lab, load_rules: LoadRules, family: IPFamily, protocol: Protocol
 ) -> None:
@@ -76,7 +78,6 @@ def test_refusals_are_not_rationed(
 
 @pytest.mark.program("nft")
 @families
-@protocols
 @pytest.mark.parametrize("client", ["pod-a", "client"])
 def test_a_drop_rule_is_silence(
     lab: Lab, load_rules: LoadRules, family: IPFamily, protocol: Protocol, client: str
@@ -106,7 +107,6 @@ def test_ping_may_be_refused(lab: Lab, load_rules: LoadRules, family: IPFamily) 
 
 @pytest.mark.program("nft")
 @families
-@protocols
 def test_a_held_connection_learns_of_a_drop_and_recovers(
     lab: Lab, load_rules: LoadRules, family: IPFamily, protocol: Protocol
 ) -> None:
@@ -124,7 +124,6 @@ def test_a_held_connection_learns_of_a_drop_and_recovers(
 
 
 @families
-@protocols
 @pytest.mark.parametrize("client", ["pod-a", "client", "remote-a"])
 def test_a_closed_port_is_a_refusal(lab: Lab, family: IPFamily, protocol: Protocol, client: str) -> None:
     address = lab.address("pod-b", family)
@@ -133,7 +132,7 @@ def test_a_closed_port_is_a_refusal(lab: Lab, family: IPFamily, protocol: Protoc
     assert outcome == (by_datagram if protocol is Protocol.UDP else Refused(errno.ECONNREFUSED))
 
 
-@protocols
+@but_sctp
 @pytest.mark.parametrize(
     ("kind", "family", "code", "icmp"),
     [
@@ -156,7 +155,7 @@ def test_a_refusing_route_on_the_way(
     assert (outcome.errno, outcome.icmp) == (code, icmp)
 
 
-@protocols
+@but_sctp
 @pytest.mark.parametrize(
     ("kind", "outcome"),
     [

@@ -31,14 +31,6 @@ GATEWAYS = {
 }
 
 
-@pytest.fixture(params=Protocol, ids=lambda protocol: protocol.name)
-def protocol(request: pytest.FixtureRequest, lab: Lab) -> Protocol:
-    chosen = Protocol(request.param)
-    if chosen is Protocol.SCTP and not lab.capabilities.sctp.present:
-        pytest.skip(lab.capabilities.sctp.reason)
-    return chosen
-
-
 @families
 @pytest.mark.parametrize("server", ["pod-a", "remote-a", "node", "client"])
 @pytest.mark.parametrize("client", ["pod-a", "pod-b", "remote-a", "client", "client-2"])

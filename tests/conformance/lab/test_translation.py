@@ -14,7 +14,6 @@ pytestmark = [pytest.mark.netns, pytest.mark.program("nft")]
 LoadRules = Callable[[Namespace, str], None]
 VIP = {IPFamily.IPV4: "10.96.0.7", IPFamily.IPV6: "fd00:96::7"}
 families = pytest.mark.parametrize("family", IPFamily)
-protocols = pytest.mark.parametrize("protocol", [Protocol.TCP, Protocol.UDP])
 
 
 def service(lab: Lab, family: IPFamily, endpoints: tuple[str, ...]) -> str:
@@ -24,7 +23,7 @@ def service(lab: Lab, family: IPFamily, endpoints: tuple[str, ...]) -> str:
     addresses = [lab.address(endpoint, family) for endpoint in endpoints]
     choices = ", ".join(f"{index} : {address}" for index, address in enumerate(addresses))
     dnat = f"""
-        meta l4proto {{ tcp, udp }} {ip} daddr {VIP[family]} th dport 80 \
+        meta l4proto {{ tcp, udp, sctp }} {ip} daddr {VIP[family]} th dport 80 \
             dnat {ip} to numgen random mod {len(addresses)} map {{ {choices} }} : 8080;"""
     hairpins = "".join(f"{ip} saddr {one} {ip} daddr {one} masquerade; " for one in addresses)
     return f"""table {ip} test {{
@@ -36,7 +35,6 @@ def service(lab: Lab, family: IPFamily, endpoints: tuple[str, ...]) -> str:
 
 
 @families
-@protocols
 def test_every_endpoint_answers_for_the_virtual_address(
     lab: Lab, load_rules: LoadRules, family: IPFamily, protocol: Protocol
 ) -> None:
@@ -55,7 +53,6 @@ def test_every_endpoint_answers_for_the_virtual_address(
 
 
 @families
-@protocols
 def test_sources_are_seen_as_translated(
     lab: Lab, load_rules: LoadRules, family: IPFamily, protocol: Protocol
 ) -> None:
@@ -74,7 +71,6 @@ def test_sources_are_seen_as_translated(
 
 
 @families
-@protocols
 def test_a_held_connection_outlives_its_rules(
     lab: Lab, load_rules: LoadRules, family: IPFamily, protocol: Protocol
 ) -> None:
