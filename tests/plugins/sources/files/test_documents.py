@@ -108,7 +108,8 @@ def test_an_empty_list_lists_nothing(items: object) -> None:
     ("answer", "kind", "count"),
     [
         ("list-services", Service, 20), ("list-services-page1", Service, 5), ("list-nodes", Node, 2),
-        ("list-endpointslices", EndpointSlice, 19), ("list-servicecidrs", ServiceCIDR, 1), ("get-node", Node, 1),
+        ("list-endpointslices", EndpointSlice, 19), ("list-servicecidrs", ServiceCIDR, 1),
+        ("get-node", Node, 1),
     ],
 )  # fmt: skip
 def test_answers_of_a_real_api_server_are_read(answer: str, kind: type, count: int) -> None:
