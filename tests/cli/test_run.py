@@ -21,6 +21,8 @@ HTTP = "10.96.0.10:80/tcp"
 MEMORY = ["--proxy-mode=memory", "--hostname-override=node-a"]
 PAPER = ["--proxy-mode=paper", "--hostname-override=node-a", "--log-format=json"]
 
+CLUSTER = ["--cluster-cidr=10.244.0.0/16,fd00:10:244::/56"]
+
 
 @pytest.fixture
 def paper(tmp_path: Path) -> Paper:
@@ -169,6 +171,17 @@ def test_bad_input_is_a_line_each_and_harms_nothing_else(
         assert all(isinstance(record, dict) for record in records(process))
 
 
+def test_it_says_so_where_local_pods_cannot_be_told(tmp_path: Path) -> None:
+    objects = folder(tmp_path / "objects")
+    arguments = ["run", f"--source=files:{objects}", *MEMORY, "--log-format=json", "--cluster-cidr=fd00::/16"]
+    with running(*arguments) as process:
+        process.wait_for("ready")
+        assert process.end() == 0
+    [warning] = of_event(process, "local_pods_unknown")
+    assert warning["families"] == ["IPv4"]
+    assert "--cluster-cidr" in warning["remedy"]
+
+
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with running("run", f"--source=files:{tmp_path}/none", *MEMORY) as process:
         assert process.status() == 2
@@ -274,7 +287,8 @@ ASKS_FOR: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
 
 
 def test_it_serves_what_a_real_api_server_says(paper: Paper, recorded: Path) -> None:
-    with running("run", f"--source=files:{recorded}", *PAPER, path=paper.path) as process:
+    arguments = ["run", f"--source=files:{recorded}", *PAPER, *CLUSTER]
+    with running(*arguments, path=paper.path) as process:
         process.wait_for("ready")
         assert process.end() == 0
     assert {record["level"] for record in records(process)} == {"info"}
@@ -303,7 +317,9 @@ def test_what_is_not_supported_yet_is_said_of_each_real_object(tmp_path: Path, r
 
 @pytest.mark.netns
 def test_the_kernel_takes_what_a_real_api_server_says(recorded: Path) -> None:
-    arguments = ["run", f"--source=files:{recorded}", "--proxy-mode=nftables", "--hostname-override=node-a"]
+    arguments = [
+        "run", f"--source=files:{recorded}", "--proxy-mode=nftables", "--hostname-override=node-a", *CLUSTER,
+    ]  # fmt: skip
     with Namespace("node") as node:
         with running(*arguments, "--log-format=json", popen=node.popen) as process:
             process.wait_for("ready")

@@ -10,7 +10,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import BackendRegistry, BackendSpec, Candidate, DataplaneSettings
 from pointsman.core.config import ProxyConfig
 from pointsman.core.errors import BackendUnavailable, PluginError
-from pointsman.core.features import SUPPORTED, Capabilities, Feature
+from pointsman.core.features import CORE, SUPPORTED, Capabilities, Feature
 from pointsman.core.hookspecs import hookimpl
 from pointsman.core.plugins import Plugins
 
@@ -23,12 +23,14 @@ class Dataplane:
     def __init__(self, name: str, *, works: bool) -> None:
         self.name = name
         self.works = works
+        # What isn't of the core may be missing; a skeleton has hardly more than its bones.
+        self.features = {Feature.CLUSTER_IP} if name == "skeleton" else CORE
 
     @hookimpl
     def dataplane_probe(self) -> Capabilities:
         if not self.works:
             raise BackendUnavailable(self.name, "something is missing", "get it")
-        return Capabilities({Feature.CLUSTER_IP: SUPPORTED})
+        return Capabilities(dict.fromkeys(self.features, SUPPORTED))
 
     @hookimpl
     def dataplane_sync(self, plan: object) -> None:
@@ -97,6 +99,7 @@ def chosen(backends: Backends, mode: str = "auto", *others: object) -> tuple[str
         (Backends(alpha=None, beta=[V4]), "beta"),
         (Backends(alpha=[V4], beta=[V4], simulated=["alpha"]), "beta"),
         (Backends(alpha=[V4], nftables=[V6]), "nftables"),
+        (Backends(skeleton=[V4], zeta=[V4]), "zeta"),
     ],
 )
 def test_auto_takes_the_first_that_works(backends: Backends, expected: str) -> None:
@@ -142,6 +145,12 @@ def test_a_plugin_must_choose_what_there_is() -> None:
 def test_a_choice_that_cannot_run_is_an_error() -> None:
     with pytest.raises(BackendUnavailable, match="beta: something is missing; get it"):
         chosen(Backends(nftables=[V4], beta=[]), "auto", Chooser("beta"))
+
+
+def test_auto_does_not_take_what_is_no_service_proxy_yet() -> None:
+    with pytest.raises(BackendUnavailable, match="skeleton: it lacks external-ip, load-balancer, "):
+        chosen(Backends(skeleton=[V4]))
+    assert chosen(Backends(skeleton=[V4]), "skeleton") == ("skeleton", (V4,))
 
 
 def test_a_simulated_backend_can_be_named() -> None:

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from types import FrameType
 
 from pointsman import __version__
-from pointsman.core.addresses import IPFamily
+from pointsman.core.addresses import IPFamily, family_of
 from pointsman.core.backend import DataplaneSettings
-from pointsman.core.config import ProxyConfig
+from pointsman.core.config import LocalMode, ProxyConfig
 from pointsman.core.engine import Engine
 from pointsman.core.hookspecs import hookimpl
 from pointsman.core.loop import EventLoop
@@ -71,6 +71,7 @@ def _serve(config: ProxyConfig, selection: Selection, source: Source, plugins: P
         loop = EventLoop(engine)
         received = _stop_on_signals(loop)
         _announce(config)
+        _warn(config)
         # First of all the addresses, so that not even the first sync goes without them.
         addresses = InterfaceAddresses(
             lambda now: loop.call(lambda: engine.set_interface_addresses(now)), loop.failed
@@ -108,6 +109,21 @@ def _announce(config: ProxyConfig) -> None:
             "node": config.node_name,
         },
     )
+
+
+def _warn(config: ProxyConfig) -> None:
+    """Say what is likely to be a mistake, though it can be served (CFG-05)."""
+    known = {family_of(network.address) for network in config.cluster_cidrs}
+    unknown = [str(family) for family in config.families if family not in known]
+    if config.local_mode is LocalMode.CLUSTER_CIDR and unknown:
+        log.warning(
+            "local_pods_unknown",
+            extra={
+                "families": unknown,
+                "effect": "clients outside the pods' network are not masqueraded on their way to a ClusterIP",
+                "remedy": "give --cluster-cidr, or another --detect-local-mode",
+            },
+        )
 
 
 class _FirstSync:

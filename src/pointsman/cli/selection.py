@@ -9,12 +9,13 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import BackendSpec, Candidate, DataplaneSettings
 from pointsman.core.config import ProxyConfig
 from pointsman.core.errors import BackendUnavailable, PluginError
-from pointsman.core.features import Capabilities
+from pointsman.core.features import CORE, Capabilities, Feature, Level
 from pointsman.core.plugins import Plugins, probe
 
 from .options import AUTO
 
-# For auto: these first, in this order, then others by name; never one that touches no packet.
+# For auto: these first, in this order, then others by name; never one that touches no packet, or lacks what
+# makes a service proxy.
 PREFERRED = ("nftables",)
 
 log = logging.getLogger(__name__)
@@ -55,11 +56,24 @@ def select(plugins: Plugins, config: ProxyConfig) -> Selection:
         if name not in plugins.backends:
             raise PluginError(f"for --proxy-mode auto a plugin chose {name!r}, which isn't installed")
         return _usable(plugins.backends[name], config)
-    for spec, outcome in candidates:
-        if isinstance(outcome, Capabilities):
-            return _usable(spec, config)
-    reasons = "; ".join(str(outcome) for _, outcome in candidates) or "none is installed"
-    raise BackendUnavailable(AUTO, f"no backend can run here ({reasons})", "pointsman backends says more")
+    reasons = []
+    for candidate in candidates:
+        reason = _why_not(candidate)
+        if not reason:
+            return _usable(candidate.spec, config)
+        reasons.append(reason)
+    found = "; ".join(reasons) or "none is installed"
+    raise BackendUnavailable(AUTO, f"none fits ({found})", "pointsman backends says more")
+
+
+def _why_not(candidate: Candidate) -> str:
+    """Why a backend isn't chosen of our own accord; empty if nothing speaks against it."""
+    spec, outcome = candidate
+    if isinstance(outcome, BackendUnavailable):
+        return str(outcome)
+    # Whether there is IPv6 is known by its own probe.
+    lacking = sorted(f for f in CORE - {Feature.IPV6} if outcome.support(f).level is not Level.SUPPORTED)
+    return f"{spec.name}: it lacks {', '.join(lacking)}" if lacking else ""
 
 
 def _probe(spec: BackendSpec, settings: DataplaneSettings) -> Capabilities | BackendUnavailable:
