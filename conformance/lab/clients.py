@@ -1,8 +1,9 @@
 """Attempts from inside a namespace: one, many at once, or one that is held open.
 
 Waits are in seconds and bound silence only: replies and refusals are known within milliseconds of being sent
-(see `flows`). `DEFAULT_WAIT` outlasts the first repetition of a SYN, so that one lost packet is not taken for
-silence; a caller who expects silence and knows that nothing is lost may wait less, such as 0.3.
+(see `flows`), refusals of SCTP by ICMP in a tenth of a second. `DEFAULT_WAIT` outlasts the first repetition
+of a SYN, so that one lost packet is not taken for silence; a caller who expects silence and knows that
+nothing is lost may wait less, such as 0.3.
 """
 
 import errno

@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from .errors import LabClosed, LabUnavailable
 
@@ -166,14 +167,14 @@ def _enter() -> tuple[threading.Thread, int, IPRoute]:
     try:
         netlink = IPRoute()
         netlink.link("set", index=LOOPBACK, state="up")
-    except BaseException:
+    except NetlinkError as error:
         os.close(fd)
-        raise
+        raise _refused(error.code) from error
     return threading.current_thread(), fd, netlink
 
 
 def _refused(code: int) -> LabUnavailable:
-    what = f"the kernel refuses a network namespace ({os.strerror(code)})"
+    what = f"the kernel refuses a network namespace, or power over it ({os.strerror(code)})"
     if code == errno.EPERM:
         return LabUnavailable(what, "run as root, or with CAP_SYS_ADMIN and CAP_NET_ADMIN")
     if code == errno.ENOSPC:

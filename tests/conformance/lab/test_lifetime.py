@@ -133,9 +133,9 @@ def test_the_kernel_clears_up_after_sigkill() -> None:
 
 
 UNPRIVILEGED = """
-import os
+import os, sys
 from pointsman.conformance.lab import Lab, LabUnavailable
-os.setuid(65534)
+os.setuid(int(sys.argv[1]))
 try:
     Lab()
 except LabUnavailable as unavailable:
@@ -143,7 +143,13 @@ except LabUnavailable as unavailable:
 """
 
 
-def test_an_ordinary_user_is_told_what_to_do() -> None:
-    said = subprocess.run([sys.executable, "-c", UNPRIVILEGED], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("user", "prefix"),
+    [("65534", ()), ("0", ("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"))],
+    ids=["ordinary user", "root without CAP_NET_ADMIN"],
+)
+def test_who_may_not_is_told_what_to_do(user: str, prefix: tuple[str, ...]) -> None:
+    argv = [*prefix, sys.executable, "-c", UNPRIVILEGED, user]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert "Operation not permitted" in said.stdout
-    assert "root" in said.stdout
+    assert "CAP_NET_ADMIN" in said.stdout

@@ -171,6 +171,17 @@ def test_a_burst_is_as_many_flows_each_from_its_own_port(
     assert Counter(outcome for _, outcome in progress) == Counter(outcomes)
 
 
+def test_a_source_port_that_is_taken_is_passed_over(lab: Lab) -> None:
+    taken = next(lab["client"].ports) + 1
+    with (
+        lab.serve("client", Protocol.TCP, IPFamily.IPV4, taken),
+        lab.serve("pod-a", Protocol.TCP, IPFamily.IPV4, 8080),
+    ):
+        reply = connect(lab["client"], "10.244.1.2", 8080)
+    assert isinstance(reply, Reply), reply
+    assert reply.client_port == taken + 1
+
+
 def test_a_burst_takes_its_sources_in_turn(lab: Lab, protocol: Protocol) -> None:
     sources = ("192.168.77.150", "203.0.113.5", "192.168.77.100")
     with lab.serve("pod-a", protocol, IPFamily.IPV4, 8080):
