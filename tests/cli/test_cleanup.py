@@ -1,5 +1,6 @@
 """``pointsman cleanup``: what this instance wrote goes, nothing else does."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pointsman.conformance.lab.netns import Namespace
+from tests.conftest import SBIN
 
 from .manifests import folder
 from .paper import Paper
@@ -25,11 +27,17 @@ def cleanup(namespace: Namespace, *arguments: str, path: Path | None = None) -> 
     return done.returncode, done.stdout, done.stderr
 
 
-def tables(namespace: Namespace) -> list[str]:
+def nft(namespace: Namespace, *arguments: str) -> list[str]:
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
+    command = ["nft", *arguments]
     done = namespace.run(
-        subprocess.run, ["nft", "list", "tables"], capture_output=True, text=True, check=True
+        subprocess.run, command, env={"PATH": path}, capture_output=True, text=True, check=True
     )
     return done.stdout.splitlines()
+
+
+def tables(namespace: Namespace) -> list[str]:
+    return nft(namespace, "list", "tables")
 
 
 @pytest.mark.netns
@@ -47,7 +55,7 @@ def test_cleaning_up_what_is_clean(namespace: Namespace) -> None:
 @pytest.mark.program("nft")
 def test_the_rules_of_a_stopped_proxy_go_and_others_stay(namespace: Namespace, tmp_path: Path) -> None:
     source = f"--source=files:{folder(tmp_path / 'objects')}"
-    namespace.run(subprocess.run, ["nft", "add", "table", "ip", "somebody-elses"], check=True)
+    nft(namespace, "add", "table", "ip", "somebody-elses")
     others = tables(namespace)
     for instance in ("one", "two"):
         arguments = ["run", source, "--proxy-mode=nftables", "--instance", instance]
