@@ -116,15 +116,19 @@ def test_verbosity_is_about_our_own_details(verbosity: int, *, heard: bool) -> N
     assert "chatter" not in stream.getvalue()
 
 
-def test_no_colours_but_on_a_terminal() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
-    log = logging.getLogger("pointsman.example")
-    coloured = []
-    for stream in (io.StringIO(), Terminal()):
-        logs.configure(stream, "text", 0)
-        log.info("synced")
-        coloured.append("\x1b[" in stream.getvalue())
-    assert coloured == [False, True]
+
+@pytest.mark.parametrize(
+    ("stream", "no_color", "coloured"),
+    [(Terminal(), "", True), (Terminal(), "1", False), (io.StringIO(), "", False)],
+)
+def test_colours_are_for_terminals_whose_users_like_them(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, no_color: str, *, coloured: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    logs.configure(stream, "text", 0)
+    logging.getLogger("pointsman.example").info("synced")
+    assert ("\x1b[" in stream.getvalue()) is coloured

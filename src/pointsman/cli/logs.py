@@ -1,6 +1,7 @@
 """Logs: what modules say through `logging`, with their fields, as a line each for people or for programs."""
 
 import logging
+import os
 import traceback
 from collections.abc import Mapping
 from typing import TextIO
@@ -30,7 +31,11 @@ def configure(stream: TextIO, log_format: str, verbosity: int) -> None:
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *(_for_programs() if json else _for_people(colors=stream.isatty())),
+            *(
+                _for_programs()
+                if json
+                else _for_people(colors=stream.isatty() and not os.environ.get("NO_COLOR"))
+            ),
         ],
     )
     handler = logging.StreamHandler(stream)
