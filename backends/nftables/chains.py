@@ -4,6 +4,7 @@ A class chain is named after what it does (``pick-4-unless-local``), so its name
 while an element of a verdict map leads to it.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import sha256
@@ -31,6 +32,9 @@ REJECT = "reject-it"
 UNUSED = "check-service-addresses"
 FORWARD = "forward-filter"
 MASQUERADE = "masquerade-marked"
+
+_PICK = re.compile(r"(nodeport-)?pick-(far-)?(\d+)-([a-z-]+)")
+_SPLIT = re.compile(r"(nodeport-)?split-(?:0|(\d+)-([a-z]+(?:-[a-z]+)?))-(?:0|(\d+)-([a-z-]+))")
 
 REFUSALS = {
     Refusal.REJECT: Verdict(VerdictCode.GOTO, REJECT),
@@ -102,6 +106,19 @@ class Split(NamedTuple):
         return Chain(
             self.name, split_rules(layout, context, near, far), comment="external traffic policy Local"
         )
+
+
+def parse_class(chain: str) -> Pick | Split | None:
+    """The way to pick that a chain's name stands for; None where it is no such name."""
+    kinds = {*Masquerade, None}
+    if (name := _PICK.fullmatch(chain)) and name[4] in kinds:
+        return Pick(bool(name[1]), int(name[3]), Masquerade(name[4]), bool(name[2]))
+    if (name := _SPLIT.fullmatch(chain)) and {name[3], name[5]} <= kinds:
+        node_port = bool(name[1])
+        near = Pick(node_port, int(name[2]), Masquerade(name[3])) if name[2] else None
+        far = Pick(node_port, int(name[4]), Masquerade(name[5]), far=True) if name[4] else None
+        return Split(near, far)
+    return None
 
 
 def split_rules(layout: Layout, context: NodeContext, near: str | None, far: str | None) -> tuple[Rule, ...]:

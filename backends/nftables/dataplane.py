@@ -25,6 +25,9 @@ from .state import read
 # How often somebody else may commit between our look at the generation and our own commit.
 _PATIENCE = 20
 
+# Bytes of a transaction from which on listening to it costs more than it tells.
+_BULK = 1 << 16
+
 
 class NftablesDataplane:
     """One family's table.
@@ -39,6 +42,7 @@ class NftablesDataplane:
         self._books = Books()
         self._netlink: NetfilterSocket | None = None
         self._monitor: Monitor | None = None
+        self._overheard = False
 
     @hookimpl
     def dataplane_probe(self) -> Capabilities:
@@ -113,8 +117,9 @@ class NftablesDataplane:
 
         Elements whose time was up are the kernel's doing, which signs with 0.
         """
+        overheard, self._overheard = self._overheard, False
         notifications = self._monitor.read() if self._monitor is not None else []
-        return any(
+        return overheard or any(
             isinstance(n, Overrun) or (isinstance(n, Change) and n.table == self._layout.table and n.portid)
             for n in notifications
         )
@@ -145,7 +150,7 @@ class NftablesDataplane:
             failed = ResyncRequired if done else SyncError
             for _ in range(_PATIENCE):
                 try:
-                    netlink.commit(operations, generation)
+                    self._commit_one(netlink, operations, generation)
                     break
                 except StaleGeneration:
                     if self._touched():
@@ -161,3 +166,14 @@ class NftablesDataplane:
                 raise failed(NAME, f"others commit to nf_tables without a pause; {_PATIENCE} tries failed")
             generation = netlink.generation()
         return len(phases)
+
+    def _commit_one(self, netlink: NetfilterSocket, operations: list[Operation], generation: int) -> None:
+        size = sum(len(operation.attributes) for operation in operations)
+        if self._monitor is None or size < _BULK:
+            netlink.commit(operations, generation)
+            return
+        # The kernel makes a notification of every element for whoever listens, and takes three times as long.
+        with self._monitor.paused():
+            netlink.commit(operations, generation)
+        if netlink.generation() != generation + 1:
+            self._overheard = True  # somebody wrote meanwhile, and nobody listened where

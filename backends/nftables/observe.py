@@ -14,7 +14,7 @@ from pointsman.core.backend import Observed, ObservedAnswer, ObservedFrontend, l
 from pointsman.core.model import Endpoint, Masquerade, Match, Pool, Protocol, Refusal
 
 from .affinity import LEARNING, Group
-from .chains import REFUSALS, Allow, Pick, Split, closure, skeleton
+from .chains import REFUSALS, Allow, Pick, Split, closure, parse_class, skeleton
 from .layout import Layout, Side, target
 from .netlink import constants as nf
 from .netlink.elements import Element, Verdict
@@ -24,8 +24,6 @@ from .ruleset import Chain
 from .slots import index_key
 from .state import TableState
 
-_PICK = re.compile(r"(nodeport-)?pick-(far-)?(\d+)-([a-z-]+)")
-_SPLIT = re.compile(r"(nodeport-)?split-(?:0|(\d+)-([a-z]+(?:-[a-z]+)?))-(?:0|(\d+)-([a-z-]+))")
 _STICKY = re.compile(
     r"sticky-([0-9a-f]+)-((?:cluster|local)(?:-(?:cluster|local))?)-((?:nodeport-)?(?:pick|split)-.+)"
 )
@@ -55,7 +53,11 @@ class _Observer:
             self._check(chain)
         frontends = {_match(key): self._frontend(side, key) for side, key in self._places()}
         for name in self._state.chains.keys() - self._accounted:
-            self._strange.add(f"chain {name} has no business here")
+            unused = parse_class(name)
+            if unused is None:
+                self._strange.add(f"chain {name} has no business here")
+            else:
+                self._check(unused.chain(self._layout, self._context))
         return Observed(
             frontends,
             frozenset(self._state.elements.get(self._layout.cluster_ips.name, {})),
@@ -78,13 +80,13 @@ class _Observer:
         if verdict is not None:
             chain = verdict.chain or ""
             sticky = _STICKY.fullmatch(chain)
-            pick, split = _pick(chain), _split(chain)
+            shared = parse_class(chain)
             if sticky is not None:
                 near, far = self._sticky(side, key, sticky, nobody)
-            elif pick is not None:
-                near = self._answer(side.endpoints.name, key, pick)
-            elif split is not None:
-                near, far = self._split(side, key, split, nobody)
+            elif isinstance(shared, Pick):
+                near = self._answer(side.endpoints.name, key, shared)
+            elif isinstance(shared, Split):
+                near, far = self._split(side, key, shared, nobody)
             else:
                 self._strange.add(f"{where} leads to {chain or verdict.code!r}")
         affinity = self._affinity(side, key)
@@ -106,12 +108,12 @@ class _Observer:
         """The answers of a service port that has chains of its own."""
         group = Group(name[1], "", 0)
         pools = [Pool(pool) for pool in name[2].split("-")]
-        pick, split = _pick(name[3]), _split(name[3])
-        if pick is not None and len(pools) == 1:
-            return self._sticky_answer(side.endpoints.name, key, group, pick, pools[0]), None
-        if split is not None and len(pools) == 2:
-            self._check(group.split_chain(self._layout, self._context, split, (pools[0], pools[1])))
-            near, far = split
+        shape = parse_class(name[3])
+        if isinstance(shape, Pick) and len(pools) == 1:
+            return self._sticky_answer(side.endpoints.name, key, group, shape, pools[0]), None
+        if isinstance(shape, Split) and len(pools) == 2:
+            self._check(group.split_chain(self._layout, self._context, shape, (pools[0], pools[1])))
+            near, far = shape
             return (
                 nobody
                 if near is None
@@ -207,23 +209,6 @@ class _Observer:
             self._accounted.add(chain.name)
             if not self._state.holds(chain) or not self._state.attached(chain):
                 self._strange.add(f"chain {chain.name} is missing or has other rules")
-
-
-def _pick(chain: str) -> Pick | None:
-    name = _PICK.fullmatch(chain)
-    if name is None or name[4] not in set(Masquerade):
-        return None
-    return Pick(bool(name[1]), int(name[3]), Masquerade(name[4]), bool(name[2]))
-
-
-def _split(chain: str) -> Split | None:
-    name = _SPLIT.fullmatch(chain)
-    if name is None or not {name[3], name[5]} <= {*Masquerade, None}:
-        return None
-    node_port = bool(name[1])
-    near = Pick(node_port, int(name[2]), Masquerade(name[3])) if name[2] else None
-    far = Pick(node_port, int(name[4]), Masquerade(name[5]), far=True) if name[4] else None
-    return Split(near, far)
 
 
 def _match(key: bytes) -> Match:

@@ -6,7 +6,6 @@ replaced by one from the end, a new one is appended. So what has to be written i
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from functools import lru_cache
 from math import gcd
 from sys import byteorder
@@ -26,9 +25,11 @@ def index_key(index: int) -> bytes:
 
 def assign(before: Slots, pool: tuple[Endpoint, ...]) -> Slots:
     """The slots for a pool, as near to those before as can be."""
-    wanted = list(_copies(pool))
-    if not before or sorted(before) == sorted(wanted):
-        return before or tuple(wanted)
+    wanted = _copies(pool)
+    if not before:
+        return tuple(wanted)
+    if sorted(before) == sorted(wanted):
+        return before
     left = Counter(wanted)
     slots: list[bytes | None] = [None] * len(wanted)
     for index, occupant in enumerate(before[: len(wanted)]):
@@ -44,12 +45,9 @@ def _take(left: Counter[bytes], occupant: bytes) -> bool:
     return left[occupant] >= 0
 
 
-def _copies(pool: tuple[Endpoint, ...]) -> Iterator[bytes]:
+def _copies(pool: tuple[Endpoint, ...]) -> list[bytes]:
     """Every endpoint as often as its weight in lowest terms."""
-    divisor = gcd(*(endpoint.weight for endpoint in pool)) or 1
-    for endpoint in pool:
-        copies = endpoint.weight // divisor
-        if copies == 1:
-            yield target(endpoint)
-        else:
-            yield from [target(endpoint)] * copies
+    if all(endpoint.weight == 1 for endpoint in pool):
+        return [target(endpoint) for endpoint in pool]
+    divisor = gcd(*(endpoint.weight for endpoint in pool))
+    return [t for endpoint in pool for t in [target(endpoint)] * (endpoint.weight // divisor)]
