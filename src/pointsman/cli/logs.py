@@ -21,7 +21,6 @@ def configure(stream: TextIO, log_format: str, verbosity: int) -> None:
     Whatever a record quotes, it stays one line. Only tracebacks take more in text, each of their lines
     marked so that none can pass for a record. Libraries are heard from warnings on.
     """
-    json = log_format == "json"
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.ExtraAdder(),
@@ -31,11 +30,7 @@ def configure(stream: TextIO, log_format: str, verbosity: int) -> None:
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *(
-                _for_programs()
-                if json
-                else _for_people(colors=stream.isatty() and not os.environ.get("NO_COLOR"))
-            ),
+            *(_for_programs() if log_format == "json" else _for_people(stream)),
         ],
     )
     handler = logging.StreamHandler(stream)
@@ -48,9 +43,9 @@ def _for_programs() -> list[Processor]:
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
-def _for_people(*, colors: bool) -> list[Processor]:
+def _for_people(stream: TextIO) -> list[Processor]:
     renderer = structlog.dev.ConsoleRenderer(
-        colors=colors,
+        colors=stream.isatty() and not os.environ.get("NO_COLOR"),
         pad_event_to=0,
         repr_native_str=True,
         sort_keys=False,
