@@ -151,9 +151,9 @@ class _Teller:
         numbers = ", ".join(str(effect.value) for effect in chosen)
         end = alike[0]
         if end.action is Action.FORWARD:
-            text = f"{format_endpoint(end.destination, end.port)}, number {numbers} of {chosen[0].modulus}"
+            text = f"{format_endpoint(end.destination, end.port)}, index {numbers} of {chosen[0].modulus}"
         else:
-            text = f"number {numbers} of {chosen[0].modulus}, for which there is no endpoint"
+            text = f"index {numbers} of {chosen[0].modulus}, for which there is no endpoint"
         return Step("pick", text, self._where(visit), share)
 
     def _membership(self, effect: Found | Missed) -> str:
