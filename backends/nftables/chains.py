@@ -280,7 +280,13 @@ def _dispatch(layout: Layout, context: NodeContext) -> Iterator[Rule]:
         yield Rule(where + r.verdict_map(side.key, side.dispatch.name))
 
 
+def _leave_be() -> Rule:
+    # An endpoint may have an address and port that somebody would be refused at who asked for them.
+    return Rule(r.match_ct_status(CtStatus.DNAT) + r.return_(), "on the way to an endpoint")
+
+
 def _refuse(layout: Layout, context: NodeContext) -> Iterator[Rule]:
+    yield _leave_be()
     for side in layout.sides:
         where = _node_port_match(layout, context) if side is layout.node_port else b""
         yield Rule(where + r.verdict_map(side.key, side.refusals.name))
@@ -299,6 +305,7 @@ def _node_port_match(layout: Layout, context: NodeContext) -> bytes:
 def _unused(layout: Layout, context: NodeContext) -> Iterator[Rule]:
     daddr = sel.daddr(layout.family)
     known = r.match_set((daddr,), layout.cluster_ips.name)
+    yield _leave_be()
     yield Rule(known + r.reject(layout.family), "a ClusterIP, but none of its ports")
     for cidr in context.service_cidrs:
         match = r.match_prefix(daddr, cidr.address, cidr.prefix) if cidr.prefix else b""
