@@ -36,6 +36,9 @@ MASQUERADE = "masquerade-marked"
 _PICK = re.compile(r"(nodeport-)?pick-(far-)?(\d+)-([a-z-]+)")
 _SPLIT = re.compile(r"(nodeport-)?split-(?:0|(\d+)-([a-z]+(?:-[a-z]+)?))-(?:0|(\d+)-([a-z-]+))")
 
+# For an address that nobody serves: the packet stays as it is. Without an element it would be taken for one
+# to a node port, where the address is the node's own.
+NOBODY = Verdict(VerdictCode.RETURN)
 REFUSALS = {
     Refusal.REJECT: Verdict(VerdictCode.GOTO, REJECT),
     Refusal.DROP: Verdict(VerdictCode.DROP),

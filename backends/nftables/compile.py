@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pointsman.core.model import Answer, Frontend, NodeContext, Pool, ServiceFrontends
 
 from .affinity import LEARNING, Group, group
-from .chains import REFUSALS, ChainClass, Pick, Split, allow
+from .chains import NOBODY, REFUSALS, ChainClass, Pick, Split, allow
 from .layout import Layout, match_key
 from .netlink.constants import VerdictCode
 from .netlink.elements import Verdict
@@ -96,6 +96,8 @@ class _Writer:
             self._slots(endpoints.name, key, occupants)
         if any(slots):
             self._put(side.dispatch.name, key, self._lead(frontend))
+        elif side is self._layout.address:
+            self._put(side.dispatch.name, key, NOBODY)
         if not all(slots):  # whom the dispatch leaves as they are meet the refusals
             self._put(side.refusals.name, key, REFUSALS[self._service.when_empty])
         if frontend.sources is not None:

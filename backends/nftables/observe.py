@@ -14,7 +14,7 @@ from pointsman.core.backend import Observed, ObservedAnswer, ObservedFrontend, l
 from pointsman.core.model import Endpoint, Masquerade, Match, Pool, Protocol, Refusal
 
 from .affinity import LEARNING, Group
-from .chains import REFUSALS, Allow, Pick, Split, closure, parse_class, skeleton
+from .chains import NOBODY, REFUSALS, Allow, Pick, Split, closure, parse_class, skeleton
 from .layout import Layout, Side, target
 from .netlink import constants as nf
 from .netlink.elements import Element, Verdict
@@ -77,7 +77,7 @@ class _Observer:
         nobody = ObservedAnswer(frozenset(), Masquerade.NEVER, self._refusal(side, key))
         near, far = nobody, None
         verdict = self._verdict(side.dispatch.name, key)
-        if verdict is not None:
+        if verdict is not None and verdict != NOBODY:
             chain = verdict.chain or ""
             sticky = _STICKY.fullmatch(chain)
             shared = parse_class(chain)
