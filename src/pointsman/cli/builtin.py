@@ -7,6 +7,6 @@ from .command import Command
 
 def commands() -> Sequence[Command]:
     """The subcommands, in the order of ``--help``."""
-    from . import backends, cleanup, run
+    from . import backends, cleanup, demo, run
 
-    return [run, cleanup, backends]
+    return [run, cleanup, backends, demo]
