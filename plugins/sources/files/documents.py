@@ -161,10 +161,10 @@ class _Yaml:
         return _Header(mapping.get("kind"), mapping.get("apiVersion"))
 
     def items(self) -> "Iterable[_Yaml]":
-        items = self._mapping().get("items") or []
-        if not isinstance(items, list):
+        items = self._mapping().get("items")
+        if items is not None and not isinstance(items, list):
             raise ObjectRejected("List", "?", "$.items", "it is not a list")
-        return (_Yaml(item, self._first_line) for item in items)
+        return (_Yaml(item, self._first_line) for item in items or ())
 
     def decode(self, kind: Kind) -> ApiObject:
         return apis.convert(kind, self._plain, DEFAULT_NAMESPACE)

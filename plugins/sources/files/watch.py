@@ -13,8 +13,8 @@ from pointsman.core.errors import ConfigError
 
 from .tree import Directory, Tree
 
-# RustNotify itself and not watchfiles.watch(): that begins to watch only once it is waited for, which would lose
-# what changes during the first reading, and cannot wait for different times.
+# RustNotify itself and not watchfiles.watch(): that begins to watch only once it is waited for, which would
+# lose what changes during the first reading, and cannot wait for different times.
 #
 # Events are handed over once none at another path came for a step, at the latest after the debounce time.
 # In between watchfiles sleeps by steps: 20 short wake-ups a second.

@@ -199,6 +199,7 @@ GOOD = yaml.safe_dump(service("good"))
         ("metadata: {}", (", line 2", "?", "$.kind", "missing")),
         ("kind: [a]", (", line 2", "?", "$.kind", "no string")),
         ("kind: List\nitems: 5", (", line 2", "?", "$.items", "not a list")),
+        ("kind: List\nitems: no", (", line 2", "?", "$.items", "not a list")),
         ("kind: List\nitems: [5]", (", item 1", "?", "$", "not an object")),
         ("kind: List\nitems:\n- {kind: List}", (", item 1, line 4", "?", "$", "list in a list")),
         ("kind: Service\napiVersion: v1", (", line 2", "?", "$", "missing required field `metadata`")),

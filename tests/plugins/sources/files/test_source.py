@@ -391,9 +391,7 @@ def test_a_directory_behind_a_link_is_followed_when_the_link_is_swapped(tmp_path
 
 
 @pytest.mark.parametrize("vanishing", ["outer/inner", "outer"])
-def test_when_its_directory_vanishes_all_stays_until_it_is_back(
-    tmp_path: Path, vanishing: str
-) -> None:
+def test_when_its_directory_vanishes_all_stays_until_it_is_back(tmp_path: Path, vanishing: str) -> None:
     folder, other = tmp_path / "outer" / "inner", tmp_path / "other" / "inner"
     for place, ip in ((folder, "1"), (other, "2")):
         place.mkdir(parents=True)
