@@ -148,6 +148,11 @@ class Engine:
         self.families[family].proxy.request_full()
         self.families[family].runner.request()
 
+    def kernel_changed(self, family: IPFamily, how: str) -> None:
+        """Take in that the kernel doesn't hold what it was given: have the dataplane look, and mend it."""
+        log.warning("kernel_changed", extra={"family": str(family), "how": how, "remedy": "a full sync"})
+        self.request_full(family)
+
     def wait(self) -> float | None:
         """Seconds until a sync is due, 0 if one is; None if none will be without news."""
         if not self.ready():

@@ -8,7 +8,7 @@ Everything calls them through `pointsman.core.plugins`, never directly.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -81,6 +81,13 @@ class Drive:
     @hookspec(firstresult=True)
     def dataplane_cleanup(self) -> bool | None:
         """Remove everything this instance ever wrote; True if there was anything. Idempotent."""
+
+    @hookspec
+    def dataplane_watch(self, changed: Callable[[], None]) -> None:
+        """From now on call ``changed``, on any thread, when somebody else has written to what is ours.
+
+        A dataplane that can't hear of that leaves this hook out.
+        """
 
     @hookspec
     def dataplane_close(self) -> None:

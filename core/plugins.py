@@ -8,7 +8,7 @@ dataplane may raise, observe hooks are called one by one so that one raising sto
 import argparse
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -29,6 +29,8 @@ ENTRY_POINT_GROUP = "pointsman"
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+_OPTIONAL = {"dataplane_watch", "dataplane_close"}
 
 
 class Plugins:
@@ -123,6 +125,7 @@ class Dataplane:
         """
         self.name = spec.name
         self.family = settings.family
+        self.settings = settings
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs.Drive)
         try:
@@ -133,7 +136,7 @@ class Dataplane:
             raise PluginError(f"backend {spec.name} can't be made: {error!r}") from error
         _register(self._manager, plugin, f"backend {spec.name}")
         for hook in _hooks(hookspecs.Drive):
-            if not getattr(self._manager.hook, hook).get_hookimpls() and hook != "dataplane_close":
+            if not getattr(self._manager.hook, hook).get_hookimpls() and hook not in _OPTIONAL:
                 raise PluginError(f"backend {spec.name} has no {hook}")
 
     def probe(self) -> Capabilities:
@@ -159,6 +162,10 @@ class Dataplane:
     def cleanup(self) -> bool:
         """Remove everything this instance wrote; whether there was anything."""
         return self._drive("dataplane_cleanup", bool)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called, on any thread, when somebody else has written to the dataplane's rules."""
+        self._manager.hook.dataplane_watch(changed=changed)
 
     def close(self) -> None:
         """Release resources; the kernel's state stays."""

@@ -1,5 +1,6 @@
 """The nftables dataplane: the hooks, and the only place that commits."""
 
+from collections.abc import Callable
 from errno import ENOENT
 
 from pointsman.core.backend import DataplaneSettings, Observed
@@ -11,10 +12,10 @@ from pointsman.core.plan import SyncPlan, SyncReport
 
 from .changes import Writer
 from .layout import layout
+from .listener import Listener
 from .netlink import messages
 from .netlink.errors import NetlinkError, StaleGeneration
 from .netlink.messages import Operation
-from .netlink.monitor import Change, Monitor, Overrun
 from .netlink.netfilter import NetfilterSocket
 from .observe import observed
 from .planner import Books, Review, full, partial
@@ -41,8 +42,7 @@ class NftablesDataplane:
         self._writer = Writer(self._layout)
         self._books = Books()
         self._netlink: NetfilterSocket | None = None
-        self._monitor: Monitor | None = None
-        self._overheard = False
+        self._listener: Listener | None = None
 
     @hookimpl
     def dataplane_probe(self) -> Capabilities:
@@ -53,10 +53,10 @@ class NftablesDataplane:
     def dataplane_sync(self, plan: SyncPlan) -> SyncReport:
         """See `Drive.dataplane_sync`."""
         try:
-            netlink = self._open()
+            netlink, listener = self._open()
             generation = netlink.generation()
             anew = False
-            if plan.full or self._touched():
+            if listener.heard() or plan.full:
                 books = Books()
                 step, anew = full(self._layout, plan, read(netlink, self._layout))
             else:
@@ -78,7 +78,7 @@ class NftablesDataplane:
     @hookimpl
     def dataplane_observe(self) -> Observed:
         """See `Drive.dataplane_observe`."""
-        return observed(self._layout, read(self._open(), self._layout))
+        return observed(self._layout, read(self._open()[0], self._layout))
 
     @hookimpl
     def dataplane_trace(self, packet: Packet) -> Trace:
@@ -86,12 +86,12 @@ class NftablesDataplane:
         # Imported late: only who explains packets pays for the interpreter.
         from .trace import trace
 
-        return trace(self._layout, self._open(), packet)
+        return trace(self._layout, self._open()[0], packet)
 
     @hookimpl
     def dataplane_cleanup(self) -> bool:
         """See `Drive.dataplane_cleanup`."""
-        netlink, table = self._open(), self._layout.table
+        (netlink, _), table = self._open(), self._layout.table
         if not any(info.table == table for info in netlink.dump_tables(table.family)):
             return False
         netlink.commit([messages.delete_table(table)])
@@ -101,32 +101,25 @@ class NftablesDataplane:
     @hookimpl
     def dataplane_close(self) -> None:
         """See `Drive.dataplane_close`."""
-        for opened in (self._netlink, self._monitor):
+        for opened in (self._listener, self._netlink):
             if opened is not None:
                 opened.close()
-        self._netlink = self._monitor = None
+        self._netlink = self._listener = None
 
-    def _open(self) -> NetfilterSocket:
-        if self._netlink is None:
+    @hookimpl
+    def dataplane_watch(self, changed: Callable[[], None]) -> None:
+        """See `Drive.dataplane_watch`."""
+        self._open()[1].tell(changed)
+
+    def _open(self) -> tuple[NetfilterSocket, Listener]:
+        if self._netlink is None or self._listener is None:
             self._netlink = NetfilterSocket()
-            self._monitor = Monitor(own=self._netlink.portid)
-        return self._netlink
-
-    def _touched(self) -> bool:
-        """Whether somebody else has written to our table since this was last asked.
-
-        Elements whose time was up are the kernel's doing, which signs with 0.
-        """
-        overheard, self._overheard = self._overheard, False
-        notifications = self._monitor.read() if self._monitor is not None else []
-        return overheard or any(
-            isinstance(n, Overrun) or (isinstance(n, Change) and n.table == self._layout.table and n.portid)
-            for n in notifications
-        )
+            self._listener = Listener(self._layout.table, self._netlink.portid)
+        return self._netlink, self._listener
 
     def _review(self, review: Review) -> int:
         """Look through a map of clients; how many entries were taken out or given another time."""
-        netlink, table = self._open(), self._layout.table
+        (netlink, _), table = self._open(), self._layout.table
         for _ in range(_PATIENCE):
             elements = netlink.dump_elements(table, review.clients.name)
             operations, count = reviewed(table, review, elements)
@@ -143,17 +136,17 @@ class NftablesDataplane:
 
     def _commit(self, phases: list[list[Operation]], generation: int) -> int:
         """Commit each phase, provided that our table is still as it was when the phases were made."""
-        netlink = self._open()
+        netlink, listener = self._open()
         for done, operations in enumerate(phases):
             # A failure after the first transaction leaves a state in which all packets find their way, but
             # not the one that is remembered.
             failed = ResyncRequired if done else SyncError
             for _ in range(_PATIENCE):
                 try:
-                    self._commit_one(netlink, operations, generation)
+                    self._commit_one(operations, generation)
                     break
                 except StaleGeneration:
-                    if self._touched():
+                    if listener.heard():
                         raise failed(
                             NAME, f"somebody else is writing to table {self._layout.table}"
                         ) from None
@@ -167,13 +160,12 @@ class NftablesDataplane:
             generation = netlink.generation()
         return len(phases)
 
-    def _commit_one(self, netlink: NetfilterSocket, operations: list[Operation], generation: int) -> None:
-        size = sum(len(operation.attributes) for operation in operations)
-        if self._monitor is None or size < _BULK:
+    def _commit_one(self, operations: list[Operation], generation: int) -> None:
+        netlink, listener = self._open()
+        if sum(len(operation.attributes) for operation in operations) < _BULK:
             netlink.commit(operations, generation)
             return
-        # The kernel makes a notification of every element for whoever listens, and takes three times as long.
-        with self._monitor.paused():
+        with listener.paused():
             netlink.commit(operations, generation)
         if netlink.generation() != generation + 1:
-            self._overheard = True  # somebody wrote meanwhile, and nobody listened where
+            listener.suspect()

@@ -15,6 +15,7 @@ from .netlink.constants import Family
 from .netlink.messages import Table
 from .netlink.sets import VERDICTS, SetSpec
 
+PREFIX = "pointsman"
 _PORT = 2
 _FAMILIES = {IPFamily.IPV4: Family.IP, IPFamily.IPV6: Family.IP6}
 
@@ -73,13 +74,16 @@ class Layout:
 
 @cache
 def layout(family: IPFamily, instance: str) -> Layout:
-    """The layout of a family's table, named after the instance."""
+    """The layout of a family's table, named after the instance.
+
+    All names begin alike, so that no instance can be named after somebody else's table.
+    """
     nf_family = _FAMILIES[family]
     daddr, saddr = sel.daddr(nf_family), sel.saddr(nf_family)
     by_address = (daddr, sel.L4PROTO, sel.TH_DPORT)
     by_port = (sel.L4PROTO, sel.TH_DPORT)
     return Layout(
-        table=Table(nf_family, instance),
+        table=Table(nf_family, PREFIX if instance == PREFIX else f"{PREFIX}-{instance}"),
         family=nf_family,
         address=_side("", by_address, daddr, "virtual address"),
         node_port=_side("nodeport-", by_port, daddr, "node port"),

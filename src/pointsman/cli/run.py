@@ -6,10 +6,12 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from types import FrameType
 
 from pointsman import __version__
 from pointsman.core.addresses import IPFamily, family_of
+from pointsman.core.audit import Auditor, AuditThread
 from pointsman.core.backend import DataplaneSettings
 from pointsman.core.config import LocalMode, ProxyConfig
 from pointsman.core.engine import Engine
@@ -80,8 +82,30 @@ def _serve(config: ProxyConfig, selection: Selection, source: Source, plugins: P
         addresses.start()
         ends.callback(source.stop)
         source.start(loop)
+        _keep_watch(loop, engine, selection, ends)
         loop.run()
         log.info("stopping", extra={"signal": received[0].name, "kept": "the rules; they go on serving"})
+
+
+def _keep_watch(loop: EventLoop, engine: Engine, selection: Selection, ends: ExitStack) -> None:
+    """Have the engine told of what others do to the kernel's rules: at once if possible, else by an audit."""
+
+    def changed(family: IPFamily, how: str) -> None:
+        loop.call(lambda: engine.kernel_changed(family, how))
+
+    readers = {}
+    for family, state in engine.families.items():
+        state.dataplane.watch(partial(changed, family, "somebody else wrote to it"))
+        if not selection.spec.simulated:  # what is only simulated, another instance couldn't read
+            readers[family] = Dataplane(selection.spec, state.dataplane.settings)
+            ends.callback(readers[family].close)
+    if not readers:
+        return
+    audits = AuditThread(
+        Auditor(lambda family: engine.families[family].proxy.applied, readers, changed), tuple(readers)
+    )
+    ends.callback(audits.stop)
+    audits.start()
 
 
 def _stop_on_signals(loop: EventLoop) -> list[signal.Signals]:

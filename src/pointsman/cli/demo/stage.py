@@ -3,7 +3,7 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib.resources import files
 
@@ -121,7 +121,7 @@ def _report(
     trace: Trace,
 ) -> DemoReport:
     replies = [outcome for outcome in outcomes if isinstance(outcome, Reply)]
-    counts: Counter[Hashable] = Counter(reply.pod for reply in replies)
+    counts = Counter(reply.pod for reply in replies)
     others = Counter(type(outcome).__name__.lower() for outcome in outcomes if not isinstance(outcome, Reply))
     even = len(replies) / len(endpoints)
     return DemoReport(
@@ -141,9 +141,7 @@ def _report(
         ),
         chi_squared=round(sum((counts[pod] - even) ** 2 / max(1, even) for pod in endpoints), 3),
         degrees_of_freedom=len(endpoints) - 1,
-        p_value=round(evenness(counts, dict.fromkeys(endpoints, 1 / len(endpoints))), 4)
-        if replies
-        else 0.0,
+        p_value=round(evenness(counts, dict.fromkeys(endpoints, 1 / len(endpoints))), 4) if replies else 0.0,
         way=tuple(WayStep(step.topic, step.text, step.where, step.probability) for step in trace.steps),
         answer=replies[0] if replies else None,
     )
