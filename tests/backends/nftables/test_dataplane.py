@@ -1,5 +1,6 @@
 """The dataplane against a real kernel: what it writes, reads back, mends and leaves alone."""
 
+import queue
 from collections.abc import Iterator
 
 import pytest
@@ -154,3 +155,16 @@ def _elements(kernel: Kernel) -> list[bytes]:
 def _chains(table: messages.Table) -> list[str]:
     with NetfilterSocket() as netlink:
         return [chain.name for chain in netlink.dump_chains(table)]
+
+
+def test_a_foreign_write_is_told_at_once_and_our_own_never(kernel: Kernel) -> None:
+    told: queue.SimpleQueue[None] = queue.SimpleQueue()
+    kernel.sync(seed(kernel.family), full=True)
+    kernel.namespace.run(kernel.dataplane.dataplane_watch, lambda: told.put(None))
+    kernel.sync(seed(kernel.family, 5))
+    kernel.sync(seed(kernel.family, 3))
+    kernel.commit(messages.add_chain(kernel.layout.table, "theirs"))
+    told.get(timeout=10)
+    assert told.empty()
+    assert kernel.sync(kernel.model) == 1
+    assert kernel.observe() == expected(kernel.model)
