@@ -7,6 +7,6 @@ from .command import Command
 
 def commands() -> Sequence[Command]:
     """The subcommands, in the order of ``--help``."""
-    from . import backends, cleanup, demo, run
+    from . import backends, cleanup, conformance, demo, run
 
-    return [run, cleanup, backends, demo]
+    return [run, cleanup, backends, conformance, demo]

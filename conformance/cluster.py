@@ -1,0 +1,116 @@
+"""The objects of one case, and the proxy that is told of them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from pointsman.conformance.lab import NODE, SERVICE_CIDRS
+from pointsman.core.addresses import IPFamily, parse_address, parse_network
+from pointsman.core.backend import Observed
+from pointsman.core.config import ProxyConfig
+from pointsman.core.packet import Packet, Trace
+from pointsman.core.plan import SyncReport
+
+from . import objects
+from .objects import Manifest
+from .scene import CLUSTER_CIDRS, ZONE, scene
+from .subject import Proxy, Subject
+
+_LOOPBACK = (parse_address("127.0.0.1"), parse_address("::1"))
+
+
+class Cluster:
+    """A node and its service addresses at first; every change is in the dataplanes before the call returns.
+
+    Attributes:
+        proxy: what is under test; another one after a restart.
+        config: the settings it runs with.
+
+    Raises:
+        SyncFailed: from every method that changes anything.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._manifests: dict[object, Manifest] = {}
+        self.config = ProxyConfig(
+            node_name=NODE,
+            proxy_mode=subject.spec.name,
+            instance=subject.instance,
+            families=subject.families,
+            cluster_cidrs=tuple(parse_network(CLUSTER_CIDRS[family]) for family in IPFamily),
+            min_sync_period=0.0,
+        )
+        for manifest in (node(), objects.service_cidr("kubernetes", SERVICE_CIDRS.values())):
+            self._manifests[objects.identity(manifest)] = manifest
+        self._start()
+
+    def apply(self, manifests: Iterable[Manifest], *, flaws: int = 0) -> dict[IPFamily, SyncReport]:
+        """Add or change objects; ``flaws`` is how many faults the proxy has to find in all there are."""
+        for manifest in manifests:
+            self._manifests[objects.identity(manifest)] = manifest
+            self.proxy.update(objects.decoded(manifest))
+        reports = self.proxy.sync()
+        rejections = self.proxy.rejections
+        assert len(rejections) == flaws, f"{flaws} faults were to be found in the objects: {rejections}"
+        return reports
+
+    def delete(self, manifests: Iterable[Manifest]) -> dict[IPFamily, SyncReport]:
+        """Remove objects."""
+        for manifest in manifests:
+            identity = objects.identity(manifest)
+            del self._manifests[identity]
+            self.proxy.delete(*identity)
+        return self.proxy.sync()
+
+    def restart(self, **settings: Any) -> dict[IPFamily, SyncReport]:
+        """End the proxy without a word, and start another; ``settings`` are fields of its configuration."""
+        self.config = replace(self.config, **settings)
+        self._subject.forget()
+        return self._start()
+
+    def trace(self, packet: Packet) -> Trace:
+        """The dataplanes' word on a packet."""
+        return self.proxy.trace(packet)
+
+    def verify(self) -> None:
+        """Hold what the dataplanes have against what they were told, and let them look for themselves.
+
+        Raises:
+            AssertionError: they hold something else, or find something to write.
+        """
+        for family, observed, expected in self.proxy.observations():
+            if observed != expected:
+                raise AssertionError(f"{family}: {_difference(observed, expected)}")
+        for family, report in self.proxy.resync().items():
+            assert report.writes == 0, (
+                f"{family}: another look at the same state made for {report.writes} writes"
+            )
+
+    def _start(self) -> dict[IPFamily, SyncReport]:
+        self.proxy = Proxy(self._subject, self.config)
+        addresses = [parse_address(one) for family in IPFamily for one in scene(family).node_addresses]
+        self.proxy.list(map(objects.decoded, self._manifests.values()), (*addresses, *_LOOPBACK))
+        return self.proxy.sync()
+
+
+def node(zone: str | None = ZONE) -> Manifest:
+    """The node under test, in another zone or none if need be."""
+    scenes = [scene(family) for family in IPFamily]
+    addresses = [one.address(NODE) for one in scenes]
+    return objects.node(NODE, addresses, [one.pod_cidr() for one in scenes], zone)
+
+
+def _difference(observed: Observed, expected: Observed) -> str:
+    """What a dataplane holds too much, too little or otherwise, a line each."""
+    lines = ["what is held differs from what was asked for:"]
+    for match in sorted(observed.frontends.keys() | expected.frontends.keys(), key=str):
+        held, due = observed.frontends.get(match), expected.frontends.get(match)
+        if held != due:
+            lines.append(f"{match}: {held} where {due} was due")
+    for what in ("cluster_ips", "service_cidrs", "strange"):
+        held_set, due_set = getattr(observed, what), getattr(expected, what)
+        if held_set != due_set:
+            lines.append(f"{what}: {held_set} where {due_set} was due")
+    return "\n  ".join(lines)

@@ -1,0 +1,114 @@
+"""The network of real kernels: the lab, with servers on all its pods."""
+
+import itertools
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, ParamSpec, TypeVar
+
+from pointsman.conformance.lab import (
+    NODE,
+    ROUTER,
+    Connection,
+    Lab,
+    Outcome,
+    burst,
+    open_connection,
+    ping,
+)
+from pointsman.core.addresses import IPFamily
+from pointsman.core.model import Protocol
+
+from .scene import OUTSIDE, PODS, PORTS, REAL_PORT, SPEC, scene
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MEETING = 5.0
+
+
+class KernelNetwork:
+    """A `Network` of namespaces; nothing of it outlives the process.
+
+    Raises:
+        LabUnavailable: this machine or user can't have a lab.
+    """
+
+    def __init__(self) -> None:
+        with ExitStack() as stack:
+            self._lab = stack.enter_context(Lab(SPEC))
+            for protocol in Protocol:
+                if not self.missing(protocol):
+                    self._populate(protocol)
+            self._meet()
+            self._conntrack = self.run(_conntrack)
+            stack.callback(self.run, self._conntrack.close)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """Take everything down."""
+        self._stack.close()
+
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """See `Network.run`."""
+        return self._lab.node.run(function, *args, **kwargs)
+
+    def missing(self, protocol: Protocol) -> str:
+        """See `Network.missing`."""
+        return self._lab.capabilities.sctp.reason if protocol is Protocol.SCTP else ""
+
+    def burst(
+        self,
+        client: str,
+        destination: tuple[str, int],
+        protocol: Protocol,
+        *,
+        count: int,
+        wait: float,
+        source: str | None,
+    ) -> list[Outcome]:
+        """See `Network.burst`."""
+        sources = () if source is None else (source,)
+        return burst(self._lab[client], *destination, protocol, count=count, sources=sources, wait=wait)
+
+    def hold(self, client: str, destination: tuple[str, int], protocol: Protocol) -> Connection:
+        """See `Network.hold`."""
+        return open_connection(self._lab[client], *destination, protocol)
+
+    def ping(self, client: str, destination: str, wait: float) -> Outcome:
+        """See `Network.ping`."""
+        return ping(self._lab[client], destination, wait=wait)
+
+    def serve(
+        self, machine: str, protocol: Protocol, family: IPFamily, port: int
+    ) -> AbstractContextManager[object]:
+        """See `Network.serve`."""
+        return self._lab.serve(machine, protocol, family, port)
+
+    def forget_flows(self) -> None:
+        """See `Network.forget_flows`."""
+        self.run(self._conntrack.flush)
+
+    def _populate(self, protocol: Protocol) -> None:
+        for family in IPFamily:
+            for pod in PODS:
+                for port in PORTS:
+                    self._lab.serve(pod, protocol, family, port)
+            self._lab.claim(scene(family).real_load_balancer_ip)
+            self._lab.serve(ROUTER, protocol, family, REAL_PORT)
+
+    def _meet(self) -> None:
+        """Have everybody find everybody else's link-layer address.
+
+        In a lab that has just come up, a first neighbour solicitation may be lost, and is repeated only after
+        a second.
+        """
+        for family in IPFamily:
+            for client, pod in itertools.product((NODE, OUTSIDE, *PODS), PODS):
+                destination = scene(family).address(pod), PORTS[0]
+                self.burst(client, destination, Protocol.TCP, count=1, wait=_MEETING, source=None)
+
+
+def _conntrack() -> Any:
+    from pyroute2 import NFCTSocket
+
+    return NFCTSocket()

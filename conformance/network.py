@@ -1,0 +1,63 @@
+"""What a case needs of a network, be it of namespaces or of nothing but answers."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import ParamSpec, Protocol, TypeVar
+
+from pointsman.conformance.lab import Outcome, Reply
+from pointsman.core.addresses import IPFamily
+from pointsman.core.model import Protocol as Transport
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Held(Protocol):
+    """A connection held open."""
+
+    greeting: Reply
+
+    def exchange(self) -> Outcome:
+        """Ask once more over the same connection."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Network(Protocol):
+    """The machines of the scene, each known by its name, with their servers."""
+
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function where the node's dataplanes live."""
+
+    def missing(self, protocol: Transport) -> str:
+        """Why there is no such protocol here; empty if there is."""
+
+    def burst(
+        self,
+        client: str,
+        destination: tuple[str, int],
+        protocol: Transport,
+        *,
+        count: int,
+        wait: float,
+        source: str | None,
+    ) -> list[Outcome]:
+        """Make new connections, all at once; the outcomes are in the order in which they were started.
+
+        Nothing that comes within ``wait`` seconds is silence. Without ``source`` the client's kernel chooses.
+        """
+
+    def hold(self, client: str, destination: tuple[str, int], protocol: Transport) -> Held:
+        """Make a connection and keep it. Raises `NotConnected`."""
+
+    def ping(self, client: str, destination: str, wait: float) -> Outcome:
+        """Send an ICMP echo request."""
+
+    def serve(
+        self, machine: str, protocol: Transport, family: IPFamily, port: int
+    ) -> AbstractContextManager[object]:
+        """Answer on a port of a machine until the context ends."""
+
+    def forget_flows(self) -> None:
+        """Have the node forget every connection it knows of."""

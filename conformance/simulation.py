@@ -1,0 +1,162 @@
+"""The network of a dataplane that touches no packet: what it says becomes of one is what becomes of one.
+
+Around it stands what the lab's kernels add: established connections stay where they are, an answer has to
+come back through the node that rewrote the request, and whatever the proxy leaves alone goes to its owner.
+"""
+
+import errno
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import ParamSpec, TypeVar
+
+from pointsman.conformance.lab import (
+    NODE,
+    ROUTER,
+    EchoReply,
+    NotConnected,
+    Outcome,
+    Refused,
+    Reply,
+    Silent,
+)
+from pointsman.core.addresses import IPFamily, family_of, format_address, parse_address
+from pointsman.core.model import Endpoint, Protocol
+from pointsman.core.node import is_loopback
+from pointsman.core.packet import Action, Packet, Trace, Verdict
+
+from .answers import PORT_UNREACHABLE
+from .scene import PODS, PORTS, REAL_PORT, Scene, scene
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_REQUEST = 8
+_NOBODY = Refused(errno.ECONNREFUSED)
+
+Listener = tuple[str, Protocol, IPFamily, int]
+
+
+class SimulatedNetwork:
+    """A `Network` whose node does with packets as ``trace`` says; ``seed`` decides what is left to chance."""
+
+    def __init__(self, trace: Callable[[Packet], Trace], seed: str) -> None:
+        self._trace = trace
+        self._random = Random(seed)
+        self._ports = itertools.cycle(range(32768, 61000))
+        places = [*itertools.product(PODS, PORTS), (ROUTER, REAL_PORT)]
+        self._listeners: set[Listener] = {
+            (machine, protocol, family, port)
+            for (machine, port), protocol, family in itertools.product(places, Protocol, IPFamily)
+        }
+
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """See `Network.run`."""
+        return function(*args, **kwargs)
+
+    def missing(self, protocol: Protocol) -> str:
+        """See `Network.missing`."""
+        return ""
+
+    def burst(
+        self,
+        client: str,
+        destination: tuple[str, int],
+        protocol: Protocol,
+        *,
+        count: int,
+        wait: float,
+        source: str | None,
+    ) -> list[Outcome]:
+        """See `Network.burst`."""
+        where = scene(family_of(parse_address(destination[0])))
+        packet = where.packet(client, *destination, protocol, source)
+        return [self._outcome(where, client, packet, wait) for _ in range(count)]
+
+    def hold(self, client: str, destination: tuple[str, int], protocol: Protocol) -> "_Held":
+        """See `Network.hold`."""
+        [outcome] = self.burst(client, destination, protocol, count=1, wait=0, source=None)
+        if not isinstance(outcome, Reply):
+            raise NotConnected(outcome)
+        family = family_of(parse_address(destination[0]))
+        return _Held(outcome, lambda: (outcome.pod, protocol, family, outcome.port) in self._listeners)
+
+    def ping(self, client: str, destination: str, wait: float) -> Outcome:
+        """See `Network.ping`."""
+        where = scene(family_of(parse_address(destination)))
+        return self._outcome(where, client, where.packet(client, destination, 0, None), wait)
+
+    @contextmanager
+    def serve(self, machine: str, protocol: Protocol, family: IPFamily, port: int) -> Iterator[object]:
+        """See `Network.serve`."""
+        listener = (machine, protocol, family, port)
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def forget_flows(self) -> None:
+        """See `Network.forget_flows`; those held know by themselves where they go."""
+
+    def _outcome(self, where: Scene, client: str, packet: Packet, wait: float) -> Outcome:
+        verdict = self._trace(packet).verdict
+        match verdict.action:
+            case Action.FORWARD:
+                return self._forward(where, client, packet, verdict, wait)
+            case Action.REJECT:
+                return Refused(errno.ECONNREFUSED, PORT_UNREACHABLE[where.family], where.address(NODE))
+            case Action.DROP:
+                return Silent(wait)
+            case Action.PASS:
+                return self._pass(where, client, packet, wait)
+
+    def _forward(self, where: Scene, client: str, packet: Packet, verdict: Verdict, wait: float) -> Outcome:
+        weights = [endpoint.weight for endpoint in verdict.endpoints]
+        [endpoint] = self._random.choices(verdict.endpoints, weights)
+        pod = where.owner(format_address(endpoint.address))
+        if pod is None:
+            return Silent(wait)
+        if endpoint in verdict.masqueraded:
+            return self._arrive(where, pod, packet, endpoint, where.node_address_towards(pod))
+        itself = endpoint.address == packet.source
+        through_node = NODE in (where.node_of(client), where.node_of(pod))
+        if itself or not through_node:
+            return Silent(wait)  # the answer goes straight to a client that has asked somebody else
+        return self._arrive(where, pod, packet, endpoint, format_address(packet.source))
+
+    def _pass(self, where: Scene, client: str, packet: Packet, wait: float) -> Outcome:
+        address = format_address(packet.destination)
+        owner = client if is_loopback(packet.destination) else where.owner(address)
+        if owner is None:
+            return Silent(wait)
+        if packet.protocol is None:
+            return EchoReply(address)
+        endpoint = Endpoint(packet.destination, packet.port)
+        return self._arrive(where, owner, packet, endpoint, format_address(packet.source))
+
+    def _arrive(self, where: Scene, machine: str, packet: Packet, endpoint: Endpoint, source: str) -> Outcome:
+        assert packet.protocol is not None
+        if (machine, packet.protocol, where.family, endpoint.port) in self._listeners:
+            size = _REQUEST if packet.protocol is Protocol.UDP else 0
+            return Reply(machine, endpoint.port, source, next(self._ports), packet.protocol, size)
+        if packet.protocol is Protocol.UDP:
+            offender = format_address(endpoint.address)
+            return Refused(errno.ECONNREFUSED, PORT_UNREACHABLE[where.family], offender)
+        return _NOBODY
+
+
+class _Held:
+    """A connection that goes where it went, as long as somebody listens there."""
+
+    def __init__(self, greeting: Reply, alive: Callable[[], bool]) -> None:
+        self.greeting = greeting
+        self._alive = alive
+
+    def exchange(self) -> Outcome:
+        """See `Held.exchange`."""
+        return self.greeting if self._alive() else _NOBODY
+
+    def close(self) -> None:
+        """See `Held.close`."""

@@ -1,0 +1,112 @@
+"""Where cases are played: for each backend its proxy and a network, set up once for a whole run."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from pointsman.conformance.lab import LabUnavailable
+from pointsman.core.addresses import IPFamily
+from pointsman.core.backend import BackendSpec, DataplaneSettings
+from pointsman.core.errors import BackendUnavailable
+from pointsman.core.features import Capabilities, Feature, Level, Support
+from pointsman.core.model import Protocol
+from pointsman.core.plugins import Plugins, probe
+
+from .kernel import KernelNetwork
+from .subject import Journal, Subject
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class NotHere(NamedTuple):
+    """Why a backend can't be held to the suite on this machine, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Both."""
+        return f"{self.reason}; {self.remedy}"
+
+
+class Stage(NamedTuple):
+    """A backend ready for cases.
+
+    ``network`` is None for one that touches no packet: each case then has a simulation of its own.
+    ``missing`` holds the families that the backend can't serve on this machine.
+    """
+
+    subject: Subject
+    network: KernelNetwork | None
+    missing: dict[IPFamily, NotHere]
+
+    def support(self, feature: Feature, family: IPFamily) -> Support:
+        """How far backend and machine together have a feature."""
+        support = self.subject.capabilities[family].support(feature)
+        if feature is Feature.SCTP and self.network is not None and support.level is Level.SUPPORTED:
+            reason = self.network.missing(Protocol.SCTP)
+            return Support(Level.NOT_HERE, f"{reason}; load its module sctp") if reason else support
+        return support
+
+
+class Stages:
+    """The stages of a run, each set up when first asked for, and all on one lab.
+
+    Args:
+        plugins: all plugins, the oracle's and the tested ones'; the journal is registered among them.
+        families: those to serve.
+        instance: the name that kernel objects carry.
+    """
+
+    def __init__(self, plugins: Plugins, families: Sequence[IPFamily], instance: str) -> None:
+        self._plugins = plugins
+        self._families = families
+        self._instance = instance
+        self._journal = Journal()
+        plugins.register(self._journal, "conformance journal")
+        self._ends = ExitStack()
+        self._known: dict[str, Stage | NotHere] = {}
+
+    def of(self, backend: str) -> Stage | NotHere:
+        """The stage of a backend, or why it can't be had."""
+        if backend not in self._known:
+            self._known[backend] = self._set_up(self._plugins.backends[backend])
+        return self._known[backend]
+
+    def close(self) -> None:
+        """Take everything down."""
+        self._ends.close()
+
+    def _set_up(self, spec: BackendSpec) -> Stage | NotHere:
+        network = None if spec.simulated else self._network
+        if isinstance(network, NotHere):
+            return network
+        run = _here if network is None else network.run
+        capabilities: dict[IPFamily, Capabilities] = {}
+        missing: dict[IPFamily, NotHere] = {}
+        for family in self._families:
+            outcome = run(probe, spec, DataplaneSettings(family, self._instance)).outcome
+            if isinstance(outcome, BackendUnavailable):
+                missing[family] = NotHere(outcome.reason, outcome.remedy)
+            else:
+                capabilities[family] = outcome
+        if not capabilities:
+            return missing[self._families[0]]
+        subject = Subject(spec, capabilities, self._plugins, self._journal, run, self._instance)
+        self._ends.callback(subject.forget)
+        return Stage(subject, network, missing)
+
+    @cached_property
+    def _network(self) -> KernelNetwork | NotHere:
+        try:
+            network = KernelNetwork()
+        except LabUnavailable as error:
+            return NotHere(error.reason, error.remedy)
+        self._ends.callback(network.close)
+        return network
+
+
+def _here(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    return function(*args, **kwargs)

@@ -1,0 +1,189 @@
+"""The service proxy under test: a backend's dataplanes, and an engine that drives them in this process."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from pointsman.core.addresses import IPFamily
+from pointsman.core.apis import KINDS, ApiObject
+from pointsman.core.backend import BackendSpec, DataplaneSettings, Observed, expected
+from pointsman.core.config import ProxyConfig
+from pointsman.core.engine import Engine
+from pointsman.core.features import Capabilities
+from pointsman.core.hookspecs import hookimpl
+from pointsman.core.model import NamespacedName
+from pointsman.core.packet import Packet, Trace
+from pointsman.core.plan import Delta, SyncPlan, SyncReport
+from pointsman.core.plugins import Dataplane, Plugins
+from pointsman.core.source import Rejection
+
+ORACLE = "memory"
+
+R = TypeVar("R")
+Run = Callable[..., Any]
+
+
+class Synced(NamedTuple):
+    """A sync that was carried out, or the error that stopped it."""
+
+    plan: SyncPlan
+    report: SyncReport | None
+    error: Exception | None
+
+
+class Journal:
+    """A plugin that keeps what becomes of syncs, until somebody takes it."""
+
+    def __init__(self) -> None:
+        self._entries: list[Synced] = []
+
+    @hookimpl
+    def pointsman_after_sync(
+        self, plan: SyncPlan, report: SyncReport | None, error: Exception | None
+    ) -> None:
+        """See `Observe.pointsman_after_sync`."""
+        self._entries.append(Synced(plan, report, error))
+
+    def take(self) -> list[Synced]:
+        """What became of the syncs since this was last asked."""
+        taken, self._entries = self._entries, []
+        return taken
+
+
+class Subject:
+    """A backend for the length of a run, used by one case after another.
+
+    Args:
+        spec: the backend.
+        capabilities: what it can do, for each family that it can serve here.
+        plugins: all plugins, among them the oracle.
+        journal: told of every sync; registered among the plugins.
+        run: calls a function where the dataplanes are to live.
+        instance: the name that the dataplanes' kernel objects carry.
+    """
+
+    def __init__(
+        self,
+        spec: BackendSpec,
+        capabilities: Mapping[IPFamily, Capabilities],
+        plugins: Plugins,
+        journal: Journal,
+        run: Run,
+        instance: str,
+    ) -> None:
+        self.spec = spec
+        self.capabilities = capabilities
+        self.plugins = plugins
+        self.journal = journal
+        self.run = run
+        self.instance = instance
+        self._dataplanes: dict[IPFamily, Dataplane] = {}
+
+    @property
+    def families(self) -> tuple[IPFamily, ...]:
+        """The families served."""
+        return tuple(self.capabilities)
+
+    def dataplanes(self) -> Mapping[IPFamily, Dataplane]:
+        """The dataplanes, made when first asked for: opening a kernel's door takes long."""
+        for family in self.families:
+            if family not in self._dataplanes:
+                settings = DataplaneSettings(family, self.instance)
+                self._dataplanes[family] = self.run(Dataplane, self.spec, settings)
+        return self._dataplanes
+
+    def oracles(self) -> dict[IPFamily, Dataplane]:
+        """A new oracle for each family."""
+        spec = self.plugins.backends[ORACLE]
+        return {family: Dataplane(spec, DataplaneSettings(family)) for family in self.families}
+
+    def cleanup(self) -> None:
+        """Remove what the dataplanes hold; where one can't, they are made anew."""
+        try:
+            for dataplane in self._dataplanes.values():
+                self.run(dataplane.cleanup)
+        except BaseException:
+            self.forget()
+            raise
+
+    def forget(self) -> None:
+        """Let go of the dataplanes, as a process does that ends: what the kernel holds stays."""
+        gone, self._dataplanes = self._dataplanes, {}
+        for dataplane in gone.values():
+            self.run(dataplane.close)
+
+
+class SyncFailed(AssertionError):
+    """A dataplane did not carry out a plan."""
+
+
+class Proxy:
+    """An engine with its dataplanes, and oracles that are told the same; it syncs when told to.
+
+    Raises:
+        SyncFailed: from `sync` and `resync`.
+    """
+
+    def __init__(self, subject: Subject, config: ProxyConfig) -> None:
+        self._subject = subject
+        self._dataplanes = subject.dataplanes()
+        self._engine = Engine(config, self._dataplanes, subject.plugins)
+        self._oracles = subject.oracles()
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """All that is wrong with the objects now."""
+        return tuple(self._engine.rejections)
+
+    def list(self, objects: Iterable[ApiObject], interface_addresses: Iterable[bytes]) -> None:
+        """Tell the engine of all objects there are, and of the node's addresses."""
+        self._engine.set_interface_addresses(interface_addresses)
+        listed = list(objects)
+        for kind in KINDS.values():
+            self._engine.replaced(kind, [one for one in listed if isinstance(one, kind)])
+
+    def update(self, updated: ApiObject) -> None:
+        """Tell the engine of an object that was added or changed."""
+        self._engine.updated(updated)
+
+    def delete(self, kind: str, name: NamespacedName) -> None:
+        """Tell the engine of an object that is gone."""
+        self._engine.deleted(KINDS[kind], name)
+
+    def sync(self) -> dict[IPFamily, SyncReport]:
+        """Have the dataplanes do what is to be done; what each of them did."""
+        self._subject.journal.take()
+        self._subject.run(self._engine.run_due)
+        reports: dict[IPFamily, SyncReport] = {}
+        for plan, report, error in self._subject.journal.take():
+            if report is None:
+                raise SyncFailed(f"{plan.family}: {error}") from error
+            done = reports.get(plan.family, SyncReport())
+            reports[plan.family] = SyncReport(
+                done.transactions + report.transactions, done.writes + report.writes
+            )
+        for family, oracle in self._oracles.items():
+            oracle.sync(SyncPlan(family, self._engine.families[family].proxy.applied, Delta(), full=True))
+        return reports
+
+    def resync(self) -> dict[IPFamily, SyncReport]:
+        """Have the dataplanes look at what they hold, as if somebody else could have changed it."""
+        for family in self._dataplanes:
+            self._engine.request_full(family)
+        return self.sync()
+
+    def trace(self, packet: Packet) -> Trace:
+        """The dataplane's word on a packet."""
+        return self._dataplanes[self._family(packet)].trace(packet)
+
+    def judge(self, packet: Packet) -> Trace:
+        """The oracle's word on a packet."""
+        return self._oracles[self._family(packet)].trace(packet)
+
+    def observations(self) -> Iterator[tuple[IPFamily, Observed, Observed]]:
+        """For each family, what its dataplane holds and what it has to."""
+        for family, dataplane in self._dataplanes.items():
+            model = self._engine.families[family].proxy.applied
+            yield family, self._subject.run(dataplane.observe), expected(model)
+
+    def _family(self, packet: Packet) -> IPFamily:
+        return next(f for f in self._dataplanes if f.address_length == len(packet.destination))

@@ -1,0 +1,207 @@
+"""What a case is given: a cluster to change, clients to connect with, and answers to compare.
+
+Whatever a case expects it says itself; besides, the oracle judges every connection that is made.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import Any
+
+from pointsman.conformance.lab import Outcome, Reply
+from pointsman.core.addresses import IPFamily
+from pointsman.core.model import Protocol
+from pointsman.core.packet import Action, Packet
+from pointsman.core.plan import SyncReport
+
+from . import objects, statistics
+from .answers import Answer, Answers, classified, ports_named
+from .cluster import Cluster
+from .network import Held, Network
+from .objects import Manifest, target
+from .referee import objection
+from .scene import scene
+from .statistics import Budget
+
+SILENCE = 0.3
+"""Seconds to wait where nothing should come: nothing is lost in a lab, and nobody is slow."""
+
+PATIENCE = 5.0
+"""Seconds to wait where something should come; only a case that fails waits so long."""
+
+_REFUSALS = 4
+
+
+class World:
+    """One case's cluster and network, seen in one IP family.
+
+    Attributes:
+        family: the family that the case is about.
+        scene: everybody's addresses in it.
+        budget: what the case leaves to chance.
+    """
+
+    def __init__(self, family: IPFamily, cluster: Cluster, network: Network, budget: Budget) -> None:
+        self.family = family
+        self.scene = scene(family)
+        self.budget = budget
+        self._cluster = cluster
+        self._network = network
+
+    def in_family(self, family: IPFamily) -> "World":
+        """The same world, seen in another family."""
+        return World(family, self._cluster, self._network, self.budget)
+
+    # What there is.
+
+    def endpoint(self, machine: str, **fields: Any) -> Manifest:
+        """A machine as an endpoint; ``fields`` are those of `objects.endpoint`."""
+        return objects.endpoint(self.scene.address(machine), self.scene.node_of(machine), **fields)
+
+    def slice(
+        self,
+        service: str,
+        *endpoints: str | Manifest,
+        ports: Iterable[Manifest] = (target(8080),),
+        name: str | None = None,
+    ) -> Manifest:
+        """A slice of a Service; machines' names stand for endpoints that are ready."""
+        listed = [self.endpoint(one) if isinstance(one, str) else one for one in endpoints]
+        name = name or f"{service}-{str(self.family).lower()}"
+        return objects.endpoint_slice(name, service, str(self.family), listed, ports)
+
+    def apply(self, *manifests: Manifest, flaws: int = 0) -> Mapping[IPFamily, SyncReport]:
+        """Add or change objects, and have the proxy take them in; see `Cluster.apply`."""
+        return self._cluster.apply(manifests, flaws=flaws)
+
+    def delete(self, *manifests: Manifest) -> Mapping[IPFamily, SyncReport]:
+        """Remove objects, and have the proxy take it in."""
+        return self._cluster.delete(manifests)
+
+    def restart(self, **settings: Any) -> Mapping[IPFamily, SyncReport]:
+        """End the proxy and start another, with other settings if given; see `Cluster.restart`."""
+        return self._cluster.restart(**settings)
+
+    def verify(self) -> None:
+        """See `Cluster.verify`."""
+        self._cluster.verify()
+
+    # What becomes of connections.
+
+    def connect(
+        self,
+        client: str,
+        destination: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+        *,
+        source: str | None = None,
+    ) -> Outcome:
+        """Make one new connection."""
+        [outcome] = self.burst(client, destination, port, protocol, count=1, source=source)
+        return outcome
+
+    def burst(
+        self,
+        client: str,
+        destination: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+        *,
+        count: int,
+        source: str | None = None,
+    ) -> list[Outcome]:
+        """Make many new connections, in this order.
+
+        Raises:
+            AssertionError: the oracle objects to one of the outcomes.
+        """
+        packet = self.scene.packet(client, destination, port, protocol, source)
+        trace = self._cluster.proxy.judge(packet)
+        quiet = trace.verdict.action in (Action.DROP, Action.PASS)
+        wait = SILENCE if quiet else PATIENCE
+        outcomes = self._network.burst(
+            client, (destination, port), protocol, count=count, wait=wait, source=source
+        )
+        for outcome in outcomes:
+            wrong = objection(self.scene, packet, outcome, trace)
+            assert wrong is None, wrong
+        return outcomes
+
+    def answers(
+        self,
+        client: str,
+        destination: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+        *,
+        source: str | None = None,
+    ) -> Answers:
+        """All the answers that new connections get, by as many of them as that takes."""
+        packet = self.scene.packet(client, destination, port, protocol, source)
+        outcomes = self.burst(client, destination, port, protocol, count=self._enough(packet), source=source)
+        return frozenset(classified(self.scene, packet, outcome) for outcome in outcomes)
+
+    def ping(self, client: str, destination: str) -> Answer:
+        """What becomes of an ICMP echo request.
+
+        Raises:
+            AssertionError: the oracle objects to it.
+        """
+        packet = self.scene.packet(client, destination, 0, None)
+        trace = self._cluster.proxy.judge(packet)
+        wait = SILENCE if trace.verdict.action is Action.DROP else PATIENCE
+        outcome = self._network.ping(client, destination, wait)
+        wrong = objection(self.scene, packet, outcome, trace)
+        assert wrong is None, wrong
+        return classified(self.scene, packet, outcome)
+
+    @contextmanager
+    def hold(
+        self, client: str, destination: str, port: int, protocol: Protocol = Protocol.TCP
+    ) -> Iterator[Held]:
+        """A connection that stays open until the context ends. Raises `NotConnected`."""
+        with closing(self._network.hold(client, (destination, port), protocol)) as held:
+            yield held
+
+    def serve(
+        self, machine: str, port: int, protocol: Protocol = Protocol.TCP
+    ) -> AbstractContextManager[object]:
+        """Have a machine answer on a port until the context ends."""
+        return self._network.serve(machine, protocol, self.family, port)
+
+    def assert_spread(
+        self,
+        client: str,
+        destination: str,
+        port: int,
+        shares: Mapping[str, int],
+        protocol: Protocol = Protocol.TCP,
+    ) -> None:
+        """Check that endpoints are picked at random, in these proportions and whatever was picked before.
+
+        Raises:
+            AssertionError: an endpoint has another share, or one pick tells of the next. It is raised with
+                probability `ALARM_RATE`, twice, if all is well.
+        """
+        whole = sum(shares.values())
+        due = {
+            server: share / whole for server, share in zip(ports_named(shares), shares.values(), strict=True)
+        }
+        count = statistics.sample_size(min(due.values()), len(due) - 1)
+        outcomes = self.burst(client, destination, port, protocol, count=count)
+        picks = [f"{one.pod}:{one.port}" if isinstance(one, Reply) else str(one) for one in outcomes]
+        for test in (statistics.evenness(Counter(picks), due), statistics.independence(picks, due)):
+            self.budget.spend(statistics.ALARM_RATE)
+            assert test >= statistics.ALARM_RATE, (
+                f"{dict(Counter(picks))} in {count} connections, shares {due} were due: p = {test:.2g}"
+            )
+
+    def _enough(self, packet: Packet) -> int:
+        """How many connections show all that may become of them, by the oracle's word on who may answer."""
+        endpoints = self._cluster.proxy.judge(packet).verdict.endpoints
+        if not endpoints:
+            return _REFUSALS
+        self.budget.spend(statistics.UNREACHED_RATE)
+        whole = sum(endpoint.weight for endpoint in endpoints)
+        return statistics.coverage([endpoint.weight / whole for endpoint in endpoints])
