@@ -2,12 +2,13 @@
 
 A packet may meet a commit between any two of its lookups, so order matters beyond atomicity:
 
-* **make**: chains and elements that nobody is led to yet, and endpoints that replace others at their index;
-* **flip**: the verdicts and sets by which packets are led, and the rules of chains that are always there;
+* **make**: chains and elements that nobody is led to yet;
+* **flip**: the verdicts and sets by which packets are led, the rules of chains that are always there, and
+  endpoints that replace others at their index;
 * **break**: what nobody is led to any more.
 
-In every state in between each packet finds what it is led to. In one combined transaction it might not: a
-packet that has read the old verdict could miss the element that went with the same commit.
+After each of them every packet gets the old answer or the new one. In one combined transaction some might
+get none: a packet that has read the old verdict could miss the element that went with the same commit.
 """
 
 from collections.abc import Iterator, Mapping
@@ -90,11 +91,19 @@ class Writer:
             yield messages.flush_set(table, owned.spec)
             yield from messages.add_elements(table, owned.spec, owned.elements)
         yield from self._chains(changes.chains)
-        yield from self._elements(changes, leading=False)
+        for name in sorted(changes.added):
+            if not self._leads(name):
+                yield from self._add(name, changes.added[name])
 
     def _flip(self, changes: Changes) -> Iterator[Operation]:
         yield from self._chains(changes.skeleton)
-        yield from self._elements(changes, leading=True)
+        for name in sorted(changes.added.keys() | changes.replaced.keys() | changes.removed.keys()):
+            replaced = changes.replaced.get(name, {})
+            leads = self._leads(name)
+            removed = changes.removed.get(name, {}) if leads else {}
+            added = changes.added.get(name, {}) if leads else {}
+            yield from self._delete(name, {**removed, **replaced})
+            yield from self._add(name, {**added, **replaced})
 
     def _break(self, changes: Changes) -> Iterator[Operation]:
         table = self._layout.table
@@ -120,15 +129,6 @@ class Writer:
         for chain in chains:
             for rule in chain.rules:
                 yield messages.add_rule(table, chain.name, rule.expressions, comment=rule.comment)
-
-    def _elements(self, changes: Changes, *, leading: bool) -> Iterator[Operation]:
-        for name in sorted(changes.added.keys() | changes.replaced.keys() | changes.removed.keys()):
-            if self._leads(name) is not leading:
-                continue
-            removed = changes.removed.get(name, {}) if leading else {}
-            replaced = changes.replaced.get(name, {})
-            yield from self._delete(name, {**removed, **replaced})
-            yield from self._add(name, {**changes.added.get(name, {}), **replaced})
 
     def _add(self, name: str, elements: Mapping[bytes, Value]) -> list[Operation]:
         if not elements:
