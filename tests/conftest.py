@@ -8,9 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Where Debian keeps administration tools, which an ordinary user's PATH leaves out.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+# Other work on the machine is no fault of the code's. `--hypothesis-profile nightly` takes its time.
+settings.register_profile("pointsman", deadline=None)
+settings.register_profile("nightly", settings.get_profile("pointsman"), max_examples=500)
+settings.load_profile("pointsman")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
