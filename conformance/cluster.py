@@ -70,6 +70,11 @@ class Cluster:
         self._subject.forget()
         return self._start()
 
+    def wipe(self) -> dict[IPFamily, SyncReport]:
+        """Have somebody remove all rules, and the proxy look at them again."""
+        self._subject.wipe()
+        return self.proxy.resync()
+
     def trace(self, packet: Packet) -> Trace:
         """The dataplanes' word on a packet."""
         return self.proxy.trace(packet)

@@ -1,7 +1,9 @@
 """The network of real kernels: the lab, with servers on all its pods."""
 
 import itertools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,6 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MEETING = 5.0
+_AT_A_TIME = 32
 
 
 class KernelNetwork:
@@ -69,6 +72,33 @@ class KernelNetwork:
         """See `Network.burst`."""
         sources = () if source is None else (source,)
         return burst(self._lab[client], *destination, protocol, count=count, sources=sources, wait=wait)
+
+    def burst_during(
+        self,
+        changes: Sequence[Callable[[], object]],
+        client: str,
+        destination: tuple[str, int],
+        protocol: Protocol,
+    ) -> list[Outcome]:
+        """See `Network.burst_during`."""
+        outcomes: list[Outcome] = []
+        done = threading.Event()
+
+        def connect() -> None:
+            while not done.is_set():
+                outcomes.extend(
+                    self.burst(client, destination, protocol, count=_AT_A_TIME, wait=_MEETING, source=None)
+                )
+
+        with ThreadPoolExecutor(1, thread_name_prefix="clients") as clients:
+            connecting = clients.submit(connect)
+            try:
+                for change in changes:
+                    change()
+            finally:
+                done.set()
+            connecting.result()
+        return outcomes
 
     def hold(self, client: str, destination: tuple[str, int], protocol: Protocol) -> Connection:
         """See `Network.hold`."""

@@ -1,6 +1,6 @@
 """What a case needs of a network, be it of namespaces or of nothing but answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -17,8 +17,8 @@ class Held(Protocol):
 
     greeting: Reply
 
-    def exchange(self) -> Outcome:
-        """Ask once more over the same connection."""
+    def exchange(self, size: int = 8) -> Outcome:
+        """Ask once more over the same connection; request and reply are of ``size`` bytes."""
 
     def close(self) -> None:
         """End it."""
@@ -46,6 +46,18 @@ class Network(Protocol):
         """Make new connections, all at once; the outcomes are in the order in which they were started.
 
         Nothing that comes within ``wait`` seconds is silence. Without ``source`` the client's kernel chooses.
+        """
+
+    def burst_during(
+        self,
+        changes: Sequence[Callable[[], object]],
+        client: str,
+        destination: tuple[str, int],
+        protocol: Transport,
+    ) -> list[Outcome]:
+        """Make new connections while changes are carried out, one after another.
+
+        Where nothing happens at the same time as anything else, connections are made between them.
         """
 
     def hold(self, client: str, destination: tuple[str, int], protocol: Transport) -> Held:

@@ -12,6 +12,7 @@ from pointsman.core.apis import KINDS, ApiObject, convert
 from pointsman.core.model import NamespacedName, Protocol
 
 NAMESPACE = "default"
+HEALTH_CHECK_NODE_PORT = 32000
 
 Manifest = dict[str, Any]
 
@@ -65,7 +66,10 @@ def service(
     metadata: Mapping[str, Any] | None = None,
     **spec: Unpack[ServiceSpec],
 ) -> Manifest:
-    """A Service with a ClusterIP for each of its families; ``metadata`` is added to what it must have."""
+    """A Service with a ClusterIP for each of its families; ``metadata`` is added to what it must have.
+
+    Fields that an API server fills in have the values that it would give them.
+    """
     families = [str(family_of(parse_address(address))) for address in cluster_ips]
     addresses: Manifest = {"clusterIP": "None"}
     if cluster_ips:
@@ -75,7 +79,9 @@ def service(
             "ipFamilies": families,
             "ipFamilyPolicy": "RequireDualStack" if len(families) > 1 else "SingleStack",
         }
-    defaults = {"type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster"}
+    defaults: Manifest = {"type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster"}
+    if spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
+        defaults["healthCheckNodePort"] = HEALTH_CHECK_NODE_PORT
     return {
         "apiVersion": "v1",
         "kind": "Service",

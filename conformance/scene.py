@@ -21,7 +21,7 @@ from pointsman.conformance.lab import (
     Machine,
 )
 from pointsman.conformance.lab.layout import lay_out
-from pointsman.core.addresses import IPFamily, family_of, format_address, parse_address
+from pointsman.core.addresses import IPFamily, family_of, format_address, parse_address, parse_network
 from pointsman.core.model import Protocol
 from pointsman.core.node import is_loopback
 from pointsman.core.packet import Packet
@@ -112,6 +112,11 @@ class Scene:
         interfaces = {interface.name: interface for interface in self.machine(NODE).interfaces}
         texts = (address.text for address in interfaces[way].addresses)
         return next(text for text in texts if family_of(parse_address(text)) is self.family)
+
+    def node_address_in(self, network: str) -> str:
+        """The address of the node under test in a network that holds but one of them."""
+        [address] = (one for one in self.node_addresses if parse_address(one) in parse_network(network))
+        return address
 
     def cluster_ip(self, index: int = 0) -> str:
         """A service address; those of other indices are others."""

@@ -6,10 +6,12 @@ come back through the node that rewrote the request, and whatever the proxy leav
 
 import errno
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import ParamSpec, TypeVar
+
+from msgspec.structs import replace
 
 from pointsman.conformance.lab import (
     NODE,
@@ -33,6 +35,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _REQUEST = 8
+_BETWEEN = 16
 _NOBODY = Refused(errno.ECONNREFUSED)
 
 Listener = tuple[str, Protocol, IPFamily, int]
@@ -73,6 +76,20 @@ class SimulatedNetwork:
         where = scene(family_of(parse_address(destination[0])))
         packet = where.packet(client, *destination, protocol, source)
         return [self._outcome(where, client, packet, wait) for _ in range(count)]
+
+    def burst_during(
+        self,
+        changes: Sequence[Callable[[], object]],
+        client: str,
+        destination: tuple[str, int],
+        protocol: Protocol,
+    ) -> list[Outcome]:
+        """See `Network.burst_during`."""
+        outcomes: list[Outcome] = []
+        for change in changes:
+            change()
+            outcomes += self.burst(client, destination, protocol, count=_BETWEEN, wait=0, source=None)
+        return outcomes
 
     def hold(self, client: str, destination: tuple[str, int], protocol: Protocol) -> "_Held":
         """See `Network.hold`."""
@@ -154,9 +171,9 @@ class _Held:
         self.greeting = greeting
         self._alive = alive
 
-    def exchange(self) -> Outcome:
+    def exchange(self, size: int = _REQUEST) -> Outcome:
         """See `Held.exchange`."""
-        return self.greeting if self._alive() else _NOBODY
+        return replace(self.greeting, size=size) if self._alive() else _NOBODY
 
     def close(self) -> None:
         """See `Held.close`."""

@@ -106,10 +106,24 @@ class Subject:
             raise
 
     def forget(self) -> None:
-        """Let go of the dataplanes, as a process does that ends: what the kernel holds stays."""
+        """Let go of the dataplanes, as a process does that ends: what the kernel holds stays.
+
+        One that only simulates stays itself: it is all the kernel there is.
+        """
+        if self.spec.simulated:
+            return
         gone, self._dataplanes = self._dataplanes, {}
         for dataplane in gone.values():
             self.run(dataplane.close)
+
+    def wipe(self) -> None:
+        """Remove what the dataplanes hold behind their backs, as a careless administrator might."""
+        for family, own in self._dataplanes.items():
+            settings = DataplaneSettings(family, self.instance)
+            other = own if self.spec.simulated else self.run(Dataplane, self.spec, settings)
+            self.run(other.cleanup)
+            if other is not own:
+                self.run(other.close)
 
 
 class SyncFailed(AssertionError):

@@ -4,7 +4,7 @@ Whatever a case expects it says itself; besides, the oracle judges every connect
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
@@ -82,6 +82,10 @@ class World:
         """End the proxy and start another, with other settings if given; see `Cluster.restart`."""
         return self._cluster.restart(**settings)
 
+    def wipe(self) -> Mapping[IPFamily, SyncReport]:
+        """Have somebody remove all rules, and the proxy look at them again."""
+        return self._cluster.wipe()
+
     def verify(self) -> None:
         """See `Cluster.verify`."""
         self._cluster.verify()
@@ -140,6 +144,19 @@ class World:
         """All the answers that new connections get, by as many of them as that takes."""
         packet = self.scene.packet(client, destination, port, protocol, source)
         outcomes = self.burst(client, destination, port, protocol, count=self._enough(packet), source=source)
+        return frozenset(classified(self.scene, packet, outcome) for outcome in outcomes)
+
+    def answers_during(
+        self,
+        changes: Sequence[Callable[[], object]],
+        client: str,
+        destination: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+    ) -> Answers:
+        """All the answers that new connections get while changes are carried out; the oracle has no say."""
+        packet = self.scene.packet(client, destination, port, protocol)
+        outcomes = self._network.burst_during(changes, client, (destination, port), protocol)
         return frozenset(classified(self.scene, packet, outcome) for outcome in outcomes)
 
     def ping(self, client: str, destination: str) -> Answer:

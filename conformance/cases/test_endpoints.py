@@ -188,7 +188,8 @@ def test_an_address_is_used_again_by_another_pod(world: World) -> None:
     leaving = world.endpoint("pod-a", ready=False, serving=False, terminating=True)
     for slices in (("web-1", "web-2"), ("web-2", "web-1")):
         old, new = (
-            world.slice("web", one, name=name) for one, name in zip((leaving, "pod-a"), slices, strict=True)
+            world.slice("web", one, name=name)
+            for one, name in zip((leaving, world.endpoint("pod-a")), slices, strict=True)
         )
         world.apply(service("web", vip), old, new)
         assert world.answers(POD, vip, PORT) == forwarded("pod-a", source=KEPT), slices
