@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from pointsman.core.errors import BackendUnavailable
 from pointsman.core.features import SUPPORTED, Capabilities, Feature, Level, Support
+from pointsman.core.model import Pool
 
+from .affinity import Group
 from .layout import Layout
 from .netlink import messages
 from .netlink import rules as r
@@ -47,6 +49,8 @@ def probe(layout: Layout) -> Capabilities:
     """
     try:
         netlink = NetfilterSocket()
+    except PermissionError as error:
+        raise _not_permitted() from error
     except OSError as error:
         raise BackendUnavailable(
             NAME,
@@ -64,12 +68,17 @@ def _try(netlink: NetfilterSocket, need: _Need) -> None:
         netlink.commit([*need.operations, messages.delete_table(Table(need.operations[0].family, _ABSENT))])
     except NetlinkError as error:
         if error.errno == EPERM:
-            remedy = "run as root, or with CAP_NET_ADMIN"
-            raise BackendUnavailable(NAME, "programming the kernel is not permitted", remedy) from error
+            raise _not_permitted() from error
         missing = [failure for failure in error.failures if _ABSENT not in failure.operation]
         if missing:
             remedy = f"use a kernel with {need.option}"
             raise BackendUnavailable(NAME, f"the kernel lacks {need.what} ({missing[0]})", remedy) from error
+
+
+def _not_permitted() -> BackendUnavailable:
+    return BackendUnavailable(
+        NAME, "programming the kernel is not permitted", "run as root, or with CAP_NET_ADMIN"
+    )
 
 
 def _needs(layout: Layout) -> Iterator[_Need]:
@@ -100,3 +109,14 @@ def _needs(layout: Layout) -> Iterator[_Need]:
     yield _Need("masquerading", "CONFIG_NFT_MASQ", [*start, snat, masquerade])
     ranges = SetSpec("ranges", (sel.saddr(family),), flags=SetFlag.INTERVAL)
     yield _Need("interval sets", "CONFIG_NF_TABLES", [*start, messages.add_set(table, ranges)])
+    sticky, pools = Group("probe", "", 1), [Pool.CLUSTER]
+    sets = (sticky.clients(layout, Pool.CLUSTER), sticky.members(layout, Pool.CLUSTER))
+    learn = (
+        messages.add_rule(table, "probe", rule.expressions)
+        for rule in sticky.learn_chain(layout, pools).rules
+    )
+    yield _Need(
+        "maps that packets fill",
+        "CONFIG_NF_TABLES",
+        [*start, *(messages.add_set(table, spec) for spec in sets), chain, *learn],
+    )
