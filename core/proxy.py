@@ -105,7 +105,7 @@ class FamilyProxy:
 
     def conflicts(self) -> Mapping[ServicePortName, Sequence[Conflict]]:
         """For each service port that the last plan was about, the addresses it claims and doesn't get."""
-        return self._claims.conflicts(self._planned)
+        return self._claims.conflicts(sorted(self._planned))
 
     def _recompute(self, services: Iterable[NamespacedName]) -> None:
         for service in services:

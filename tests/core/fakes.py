@@ -104,16 +104,23 @@ class Bench:
         self.clock = Clock()
         self.now = now
         self.listener = Listener()
-        config = config or ProxyConfig(NODE, families=(IPFamily.IPV4,), min_sync_period=0)
-        self.scripts = {family: Script() for family in config.families}
+        self.config = config or ProxyConfig(NODE, families=(IPFamily.IPV4,), min_sync_period=0)
+        self.scripts = {family: Script() for family in self.config.families}
         self.script.on_sync = on_sync
         spec = BackendSpec("script", "does as it is told", lambda settings: self.scripts[settings.family])
+        self._dataplanes = {
+            family: Dataplane(spec, DataplaneSettings(family)) for family in self.config.families
+        }
+        self._plugins = Plugins([*plugins, self.listener], discover=False)
+        self._clock = clock or self.clock
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, with an engine that knows nothing and dataplanes that remember no plan."""
+        for script in self.scripts.values():
+            script.plans.clear()
         self.engine = Engine(
-            config,
-            {family: Dataplane(spec, DataplaneSettings(family)) for family in config.families},
-            Plugins([*plugins, self.listener], discover=False),
-            clock=clock or self.clock,
-            now=lambda: self.now,
+            self.config, self._dataplanes, self._plugins, clock=self._clock, now=lambda: self.now
         )
 
     @property
