@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pointsman.conformance.lab import NODE, Denied, EchoReply, Outcome, Refused, Reply
-from pointsman.core.addresses import IPFamily, format_address
+from pointsman.core.addresses import IPFamily, format_address, parse_address
 from pointsman.core.model import Protocol
+from pointsman.core.node import is_loopback
 from pointsman.core.packet import Packet
 
 from .scene import Scene
@@ -62,6 +63,11 @@ def forwarded(*servers: str, source: Source) -> Answers:
     return frozenset(Arrival(server, source) for server in ports_named(servers))
 
 
+def untouched(server: str, client: str) -> Answers:
+    """This one answers, and sees the client: no proxy had a hand in it."""
+    return forwarded(server, source=Source.NODE if client == NODE else Source.KEPT)
+
+
 def ports_named(servers: Iterable[str]) -> list[str]:
     """The servers, each with its port."""
     return [server if ":" in server else f"{server}:{_DEFAULT_PORT}" for server in servers]
@@ -92,6 +98,6 @@ def classified(where: Scene, packet: Packet, outcome: Outcome) -> Answer:
 
 def _source(where: Scene, packet: Packet, reply: Reply) -> Source:
     # What the node itself sends comes from the node, be it rewritten to another of its addresses or not.
-    if reply.pod != NODE and reply.client in where.node_addresses:
+    if reply.client in where.node_addresses or is_loopback(parse_address(reply.client)):
         return Source.NODE
     return Source.KEPT if reply.client == format_address(packet.source) else Source.STRANGER

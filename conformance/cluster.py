@@ -33,7 +33,6 @@ class Cluster:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._manifests: dict[object, Manifest] = {}
         self.config = ProxyConfig(
             node_name=NODE,
             proxy_mode=subject.spec.name,
@@ -42,9 +41,7 @@ class Cluster:
             cluster_cidrs=tuple(parse_network(CLUSTER_CIDRS[family]) for family in IPFamily),
             min_sync_period=0.0,
         )
-        for manifest in (node(), objects.service_cidr("kubernetes", SERVICE_CIDRS.values())):
-            self._manifests[objects.identity(manifest)] = manifest
-        self._start()
+        self._start(())
 
     def apply(self, manifests: Iterable[Manifest], *, flaws: int = 0) -> dict[IPFamily, SyncReport]:
         """Add or change objects; ``flaws`` is how many faults the proxy has to find in all there are."""
@@ -64,11 +61,16 @@ class Cluster:
             self.proxy.delete(*identity)
         return self.proxy.sync()
 
-    def restart(self, **settings: Any) -> dict[IPFamily, SyncReport]:
-        """End the proxy without a word, and start another; ``settings`` are fields of its configuration."""
+    def restart(self, manifests: Iterable[Manifest] | None, **settings: Any) -> dict[IPFamily, SyncReport]:
+        """End the proxy without a word, and start another.
+
+        Args:
+            manifests: the objects that there are by then; those that there were, if None.
+            settings: fields of its configuration.
+        """
         self.config = replace(self.config, **settings)
         self._subject.forget()
-        return self._start()
+        return self._start(list(self._manifests.values()) if manifests is None else manifests)
 
     def wipe(self) -> dict[IPFamily, SyncReport]:
         """Have somebody remove all rules, and the proxy look at them again."""
@@ -93,7 +95,9 @@ class Cluster:
                 f"{family}: another look at the same state made for {report.writes} writes"
             )
 
-    def _start(self) -> dict[IPFamily, SyncReport]:
+    def _start(self, manifests: Iterable[Manifest]) -> dict[IPFamily, SyncReport]:
+        basics = (node(), objects.service_cidr("kubernetes", SERVICE_CIDRS.values()))
+        self._manifests = {objects.identity(one): one for one in (*basics, *manifests)}
         self.proxy = Proxy(self._subject, self.config)
         addresses = [parse_address(one) for family in IPFamily for one in scene(family).node_addresses]
         self.proxy.list(map(objects.decoded, self._manifests.values()), (*addresses, *_LOOPBACK))

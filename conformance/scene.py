@@ -106,11 +106,14 @@ class Scene:
             return NODE
         return SECOND_NODE if machine in (SECOND_NODE, *REMOTE_PODS) else None
 
+    def interface_of(self, machine: str) -> str:
+        """The interface of the node under test that leads to another machine."""
+        return _WAYS_IN.get(machine, _UPLINK)
+
     def node_address_towards(self, machine: str) -> str:
         """The address that the node under test sends from to a machine: its interface's first (MSQ-02)."""
-        way = _WAYS_IN.get(machine, _UPLINK)
         interfaces = {interface.name: interface for interface in self.machine(NODE).interfaces}
-        texts = (address.text for address in interfaces[way].addresses)
+        texts = (address.text for address in interfaces[self.interface_of(machine)].addresses)
         return next(text for text in texts if family_of(parse_address(text)) is self.family)
 
     def node_address_in(self, network: str) -> str:
@@ -139,7 +142,7 @@ class Scene:
         if source is None:
             # A kernel that sends to itself uses the address that it sends to.
             source = destination if client == NODE and to_node else self.address(client)
-        interface = None if client == NODE else _WAYS_IN.get(client, _UPLINK)
+        interface = None if client == NODE else self.interface_of(client)
         return Packet(parse_address(source), packed, port, protocol, interface, to_node)
 
     def pod_cidr(self) -> str:

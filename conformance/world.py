@@ -78,9 +78,11 @@ class World:
         """Remove objects, and have the proxy take it in."""
         return self._cluster.delete(manifests)
 
-    def restart(self, **settings: Any) -> Mapping[IPFamily, SyncReport]:
-        """End the proxy and start another, with other settings if given; see `Cluster.restart`."""
-        return self._cluster.restart(**settings)
+    def restart(
+        self, manifests: Iterable[Manifest] | None = None, **settings: Any
+    ) -> Mapping[IPFamily, SyncReport]:
+        """End the proxy and start another; see `Cluster.restart`."""
+        return self._cluster.restart(manifests, **settings)
 
     def wipe(self) -> Mapping[IPFamily, SyncReport]:
         """Have somebody remove all rules, and the proxy look at them again."""
