@@ -1,0 +1,171 @@
+"""What to write, and in which order: a difference between two states, as inputs for ``iptables-restore``.
+
+Each step is one transaction, for one table. Refusals that come are written first and those that go last, for
+whatever is on its way to an endpoint passes them by: no packet is let through that was to be refused, and
+none is refused in between that was and will be served. Within a table, chains come before those that lead to
+them, and the rules of built-in chains last, so that a step that is too much for one transaction can be cut
+anywhere.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct, field
+
+from . import names
+from .tables import ChainName, Rules
+
+# Lines of a transaction of the nft variant: it takes quadratic time.
+CHUNK = 2000
+
+_RANKS = {
+    prefix: rank
+    for rank, prefix in enumerate(
+        (
+            names.MARK_MASQ,
+            names.REFUSED_NODE_PORTS,
+            names.ENDPOINT,
+            names.SERVICE,
+            names.LOCAL,
+            names.EXTERNAL,
+            names.SOURCES,
+            names.BRANCH,
+        )
+    )
+}
+
+
+class Change(Struct, frozen=True):
+    """The rules of a chain before and after; None where there is no such chain."""
+
+    old: Rules | None
+    new: Rules | None
+
+
+class Changes(Struct):
+    """A difference: chains of ours, our rules in built-in chains, and rules to add to shared chains.
+
+    ``created`` are those of the shared chains that aren't there yet.
+    """
+
+    chains: dict[ChainName, Change] = field(default_factory=dict)
+    jumps: dict[ChainName, Change] = field(default_factory=dict)
+    shared: dict[ChainName, Rules] = field(default_factory=dict)
+    created: set[ChainName] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.chains or self.jumps or self.shared)
+
+    def writes(self) -> int:
+        """How many rules and chains are written or removed."""
+        count = sum(1 + len(change.new or ()) for change in self.chains.values())
+        count += sum(len(change.new or ()) + len(change.old or ()) for change in self.jumps.values())
+        return count + sum(map(len, self.shared.values()))
+
+
+class Step(Struct, frozen=True):
+    """One transaction: the lines for ``iptables-restore --noflush``."""
+
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """What is written to the tool's standard input."""
+        return "\n".join((*self.lines, "COMMIT", ""))
+
+    def culprit(self, line: int) -> str:
+        """What the line with a number is for, as far as its chain tells."""
+        if not 0 < line <= len(self.lines):
+            return f"the {self.lines[0][1:]} table"
+        text = self.lines[line - 1]
+        chain = text.lstrip(":").removeprefix("-A ").split(" ", 1)[0]
+        for candidate in (text, *(other for other in self.lines if f"{chain} " in f"{other} ")):
+            _, found, rest = candidate.partition('--comment "')
+            if found and "/" in rest:
+                return f"{text!r} of {rest.split(' ', 1)[0]}"
+        return repr(text)
+
+
+def steps(changes: Changes, chunk: int | None = None) -> Iterator[Step]:
+    """The transactions that carry out a difference, in order; ``chunk`` is the most lines one may have."""
+    of = {
+        table: {name.name: change for name, change in changes.chains.items() if name.table == table}
+        for table in ("nat", "filter")
+    }
+    early = {
+        name: Change(change.old, _both(change))
+        for name, change in of["filter"].items()
+        if change.new is not None and (change.old is None or set(change.new) - set(change.old))
+    }
+    yield from _table("filter", early, changes, chunk)
+    yield from _table("nat", of["nat"], changes, chunk)
+    late = {
+        name: change
+        for name, change in of["filter"].items()
+        if name not in early or early[name].new != change.new
+    }
+    yield from _cut("filter", _lines(late), chunk)
+
+
+def _both(change: Change) -> Rules:
+    """The new rules, and after them those that go."""
+    new = change.new or ()
+    return (*new, *(text for text in change.old or () if text not in new))
+
+
+def _table(table: str, chains: dict[str, Change], changes: Changes, chunk: int | None) -> Iterator[Step]:
+    jumps = [
+        line
+        for name, change in changes.jumps.items()
+        if name.table == table
+        for line in _jumps(name.name, change)
+    ]
+    shared = {name: rules for name, rules in changes.shared.items() if name.table == table}
+    declared = [f":{name.name} - [0:0]" for name in changes.created if name.table == table]
+    added = [f"-{_how(name)} {name.name} {text}" for name, rules in shared.items() for text in rules]
+    # A chain can only go once nothing leads to it: the jumps that go come before the chains that go.
+    lines = [*_lines(chains, removed=False), declared, [*added, *jumps], *_removed(chains)]
+    yield from _cut(table, [group for group in lines if group], chunk)
+
+
+def _how(name: ChainName) -> str:
+    return "A" if name.name == names.FIREWALL else "I"
+
+
+def _jumps(base: str, change: Change) -> Iterator[str]:
+    yield from (f"-D {base} {text}" for text in change.old or ())
+    yield from (f"-I {base} {at} {text}" for at, text in enumerate(change.new or (), 1))
+
+
+def _lines(chains: dict[str, Change], *, removed: bool = True) -> list[list[str]]:
+    """The lines for chains, those that belong together in one group."""
+    ordered = sorted((name for name, change in chains.items() if change.new is not None), key=_rank)
+    # Branches lead to each other: all have to be there before any gets its rules.
+    branches = {n: None for n in ordered if n.startswith(names.BRANCH) and chains[n].old is None}
+    groups = [[f":{name} - [0:0]" for name in branches]] if branches else []
+    for name in ordered:
+        rules = chains[name].new or ()
+        start = [] if name in branches else [f":{name} - [0:0]"]
+        groups.append(start + [f"-A {name} {text}" for text in rules])
+    return groups + (_removed(chains) if removed else [])
+
+
+def _removed(chains: dict[str, Change]) -> list[list[str]]:
+    gone = sorted((name for name, change in chains.items() if change.new is None), key=_rank, reverse=True)
+    groups = [[f":{name} - [0:0]" for name in gone]] if gone else []
+    return groups + ([[f"-X {name}" for name in gone]] if gone else [])
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return next((rank for prefix, rank in _RANKS.items() if name.startswith(prefix)), len(_RANKS)), name
+
+
+def _cut(table: str, groups: Iterable[list[str]], chunk: int | None) -> Iterator[Step]:
+    lines: list[str] = []
+    for group in groups:
+        if lines and chunk is not None and len(lines) + len(group) > chunk:
+            yield Step((f"*{table}", *lines))
+            lines = []
+        lines += group
+    if lines:
+        yield Step((f"*{table}", *lines))

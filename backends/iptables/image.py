@@ -1,0 +1,144 @@
+"""What the tables are to hold, kept from plan to plan so that a change costs what it touches."""
+
+from collections.abc import Iterable, Mapping
+
+from pointsman.core.addresses import host_network
+from pointsman.core.errors import SyncError
+from pointsman.core.model import Match, Model, NodeContext, ServiceFrontends
+from pointsman.core.plan import Delta
+
+from . import names, skeleton
+from .dispatch import Tree
+from .memory import Memory
+from .rules import REJECT, network, rule
+from .services import Fragment, Root, compile_service
+from .tables import ChainName, Rules, Tables, filter_
+
+NAME = "iptables"
+_PORTS = (Root.NODE_PORTS, Root.REFUSED_NODE_PORTS)
+_TREES = tuple(root for root in Root if root not in _PORTS)
+
+# What changes: chains with their new rules, None for those that go.
+Changed = dict[ChainName, Rules | None]
+
+
+class Image:
+    """One family's tables as a model wants them."""
+
+    def __init__(self, context: NodeContext, memory: Memory, instance: str) -> None:
+        length = context.family.address_length
+        self._context = context
+        self._memory = memory
+        self._trees = {root: Tree(root.value, length) for root in _TREES}
+        self._cluster_ips = Tree(filter_(names.CLUSTER_IPS), length)
+        self._ports: dict[Root, dict[Match, str]] = {root: {} for root in _PORTS}
+        self._trees[Root.DISPATCH].tail = skeleton.to_node_ports(context)
+        self._trees[Root.EXTERNAL].tail = skeleton.to_refused_node_ports(context)
+        self._cluster_ips.tail = skeleton.unclaimed(context)
+        for tree in (*self._trees.values(), self._cluster_ips):
+            if tree.root.table == "filter":
+                tree.head = (skeleton.TRANSLATED,)
+        self.tables = Tables(skeleton.chains(context, instance), skeleton.jumps(), skeleton.shared(context))
+
+    def fill(self, model: Model, others: Mapping[Root, Mapping[Match, str]] | None = None) -> None:
+        """Hold a model, and besides it those rules of others that are for other destinations."""
+        fragments = [self._compile(service) for service in model.services.values()]
+        entries: dict[Root, dict[Match, str]] = {root: dict((others or {}).get(root, {})) for root in Root}
+        claims: dict[Match, str] = {}
+        for service in model.services.values():
+            for frontend in service.frontends:
+                self._claim(claims, frontend.match, service)
+                for root in Root:  # what others say of a destination that is claimed doesn't count
+                    entries[root].pop(frontend.match, None)
+        for fragment in fragments:
+            self.tables.chains.update(fragment.chains)
+            self.tables.sets.update(fragment.sets)
+            for root, rules in fragment.entries.items():
+                entries[root].update(rules)
+        for root in _PORTS:
+            self._ports[root] = entries[root]
+            self.note({root.value: self._port_rules(root)})
+        for root in _TREES:
+            self.note(self._trees[root].fill(_leaves(entries[root])))
+        self.note(self._cluster_ips.fill({a: self._cluster_ip_leaf(a) for a in model.cluster_ips}))
+
+    def apply(self, delta: Delta) -> tuple[Changed, set[str]]:
+        """Move on by a delta of services; the chains that change, and the sets that go."""
+        old = [self._compile(change.old) for change in delta.services if change.old]
+        new = [self._compile(change.new) for change in delta.services if change.new]
+        kept: dict[ChainName, Rules] = {}
+        sets: dict[str, int] = {}
+        for fragment in new:
+            kept.update(fragment.chains)
+            sets.update(fragment.sets)
+        changed: Changed = {chain: None for part in old for chain in part.chains if chain not in kept}
+        changed |= {chain: rules for chain, rules in kept.items() if self.tables.chains.get(chain) != rules}
+        for root in Root:
+            changed |= self._move(root, _of(root, old), _of(root, new))
+        users = delta.cluster_ips
+        leaves = {a: self._cluster_ip_leaf(a) for a in users.added} | {a: {} for a in users.removed}
+        if leaves:
+            changed |= self._cluster_ips.replace(leaves)
+        gone = {name for part in old for name in part.sets if name not in sets}
+        self.tables.sets = {n: t for n, t in (self.tables.sets | sets).items() if n not in gone}
+        return changed, gone
+
+    def _compile(self, service: ServiceFrontends) -> Fragment:
+        return compile_service(self._context, self._memory, service)
+
+    def _claim(self, claims: dict[Match, str], match: Match, service: ServiceFrontends) -> None:
+        other = claims.setdefault(match, str(service.name))
+        if other != str(service.name):
+            raise SyncError(
+                NAME,
+                f"{match} belongs to both {other} and {service.name}; nothing was written,"
+                " one of them has to give it up",
+            )
+
+    def _move(self, root: Root, old: dict[Match, str], new: dict[Match, str]) -> Changed:
+        """Replace rules in a shared chain."""
+        if old == new:
+            return {}
+        if root in _PORTS:
+            ports = {match: text for match, text in self._ports[root].items() if match not in old} | new
+            self._ports[root] = ports
+            return {root.value: self._port_rules(root)}
+        tree = self._trees[root]
+        leaves: dict[bytes, dict[tuple[int, int], str]] = {}
+        for match in {*old, *new}:
+            address, protocol, port = match
+            assert address is not None
+            leaf = leaves.setdefault(address, dict(tree.leaf(address)))
+            leaf.pop((protocol, port), None)
+            if match in new:
+                leaf[protocol, port] = new[match]
+        return tree.replace(leaves)
+
+    def _port_rules(self, root: Root) -> Rules:
+        ordered = sorted(self._ports[root].items(), key=lambda item: (item[0].port, item[0].protocol))
+        return tuple(text for _, text in ordered)
+
+    def _cluster_ip_leaf(self, address: bytes) -> dict[tuple[int, int], str]:
+        comment = "no service has this port of the cluster IP"
+        where = network(host_network(address))
+        return {(0, 0): rule(REJECT[self._context.family], destination=where, comment=comment)}
+
+    def note(self, changed: Changed) -> None:
+        """Hold what changed."""
+        for chain, rules in changed.items():
+            if rules is None:
+                self.tables.chains.pop(chain, None)
+            else:
+                self.tables.chains[chain] = rules
+
+
+def _leaves(entries: Mapping[Match, str]) -> dict[bytes, dict[tuple[int, int], str]]:
+    leaves: dict[bytes, dict[tuple[int, int], str]] = {}
+    for (address, protocol, port), text in entries.items():
+        assert address is not None
+        leaves.setdefault(address, {})[protocol, port] = text
+    return leaves
+
+
+def _of(root: Root, fragments: Iterable[Fragment]) -> dict[Match, str]:
+    return {match: text for part in fragments for match, text in part.entries.get(root, {}).items()}

@@ -1,0 +1,123 @@
+"""The only door to the kernel's tables: the tools of one variant of iptables, for one family.
+
+Every call is a process of its own, in the network namespace of the calling thread.
+"""
+
+import re
+import shutil
+import subprocess
+from enum import StrEnum
+from pathlib import Path
+
+from msgspec import Struct
+
+from pointsman.core.addresses import IPFamily
+from pointsman.core.errors import BackendUnavailable
+
+from .changes import Step
+
+# Seconds to wait for whoever holds the xtables lock, and for a tool to come to an end.
+LOCK_WAIT = 5
+_PATIENCE = 300
+
+_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+_LINE = re.compile(r"(?:line:? )(\d+)")
+_HINTS = ("KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY")
+
+
+class Variant(StrEnum):
+    """The two implementations of iptables; both may hold rules at once."""
+
+    LEGACY = "legacy"
+    NFT = "nft"
+
+
+class Refused(Exception):
+    """A tool said no; what it was to do has not been done at all.
+
+    Attributes:
+        line: the line of the input at fault, 0 if the tool doesn't say.
+    """
+
+    def __init__(self, command: str, status: int, message: str) -> None:
+        super().__init__(f"{command} failed with status {status}: {message}")
+        found = _LINE.search(message)
+        self.line = int(found[1]) if found else 0
+
+
+class Tools(Struct, frozen=True):
+    """Where one family's ``-save`` and ``-restore`` are."""
+
+    variant: Variant
+    save: str
+    restore: str
+
+    def read(self, table: str = "") -> str:
+        """What a table holds, or all of them. Raises `Refused`."""
+        return _run([self.save, *(("-t", table) if table else ())])
+
+    def write(self, step: Step) -> None:
+        """Carry out one transaction. Raises `Refused`."""
+        _run([self.restore, "--noflush", "--counters", "-w", str(LOCK_WAIT)], step.text)
+
+
+def find(family: IPFamily, variant: Variant) -> Tools | None:
+    """The tools of a variant, None if they aren't installed."""
+    prefix = "iptables" if family is IPFamily.IPV4 else "ip6tables"
+    found = [_which(f"{prefix}-{variant}-{tool}") for tool in ("save", "restore")]
+    return Tools(variant, found[0], found[1]) if found[0] and found[1] else None
+
+
+def choose(backend: str, family: IPFamily, variant: Variant | None) -> Tools:
+    """The tools of a variant, or without one, of that which this node uses.
+
+    That is decided as the distributions' wrapper does: by the kubelet's hint in the mangle table, else by
+    which variant holds more rules, nft if neither does.
+
+    Raises:
+        BackendUnavailable: they aren't installed.
+    """
+    installed = {v: tools for v in Variant if variant in (None, v) and (tools := find(family, v))}
+    if not installed:
+        what = f"iptables-{variant}" if variant else "iptables"
+        raise BackendUnavailable(backend, f"{what} is not installed", "install the iptables package")
+    if len(installed) == 1:
+        return next(iter(installed.values()))
+    held = {v: _held(tools) for v, tools in installed.items()}
+    for v in (Variant.NFT, Variant.LEGACY):
+        if any(hint in held[v] for hint in _HINTS):
+            return installed[v]
+    counts = {v: sum(line.startswith("-") for line in text.splitlines()) for v, text in held.items()}
+    return installed[Variant.LEGACY if counts[Variant.LEGACY] > counts[Variant.NFT] else Variant.NFT]
+
+
+def _held(tools: Tools) -> str:
+    # Without a table's name legacy tools list those that exist, and bring none into being.
+    try:
+        return tools.read()
+    except Refused:
+        return ""
+
+
+def _which(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(name, path=_PATH)
+
+
+def allow_localnet() -> None:
+    """Let packets with loopback addresses be routed, for node ports there (SVC-NP-08). Raises OSError."""
+    switch = Path("/proc/sys/net/ipv4/conf/all/route_localnet")
+    if switch.read_text(encoding="ascii").strip() != "1":
+        switch.write_text("1\n", encoding="ascii")
+
+
+def _run(command: list[str], text: str | None = None) -> str:
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Refused(command[0], -1, str(error)) from error
+    if done.returncode:
+        message = " ".join(done.stderr.split())
+        raise Refused(command[0], done.returncode, message or "it doesn't say why")
+    return done.stdout

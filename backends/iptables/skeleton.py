@@ -1,0 +1,132 @@
+"""The chains that are there whatever the services, and the rules that lead to them (IPT-02, -08, -09)."""
+
+from collections.abc import Iterator
+
+from pointsman.core.addresses import IPFamily, host_network
+from pointsman.core.model import (
+    LocalInterface,
+    LocalInterfacePrefix,
+    LocalNetwork,
+    LocalTraffic,
+    NodeContext,
+)
+
+from . import names
+from .rules import LOOPBACK, network, rule
+from .tables import ChainName, Rules, filter_, nat
+
+NEW = "-m conntrack --ctstate NEW"
+TRANSLATED = rule("RETURN", matches="-m conntrack --ctstate DNAT")
+_LOCAL = "-m addrtype --dst-type LOCAL"
+
+
+def jumps() -> dict[ChainName, Rules]:
+    """The rules of built-in chains that lead to ours, in the order in which packets meet them.
+
+    Who isn't admitted is dropped before anybody is told that nobody is there (DIV-12).
+    """
+    firewall = rule(names.PROXY_FIREWALL, comment="kubernetes load balancer firewall", matches=NEW)
+    external = rule(
+        names.EXTERNAL_SERVICES, comment="kubernetes externally-visible service portals", matches=NEW
+    )
+    services = rule(names.SERVICES, comment="kubernetes service portals", matches=NEW)
+    unclaimed = rule(names.CLUSTER_IPS, comment="kubernetes addresses without a service", matches=NEW)
+    forward = rule(names.FORWARD, comment="kubernetes forwarding rules")
+    return {
+        nat("PREROUTING"): (rule(names.SERVICES, comment="kubernetes service portals"),),
+        nat("OUTPUT"): (rule(names.SERVICES, comment="kubernetes service portals"),),
+        nat("POSTROUTING"): (rule(names.POSTROUTING, comment="kubernetes postrouting rules"),),
+        filter_("INPUT"): (firewall, external, services),
+        filter_("FORWARD"): (firewall, external, services, unclaimed, forward),
+        filter_("OUTPUT"): (firewall, external, services, unclaimed),
+    }
+
+
+def shared(context: NodeContext) -> dict[ChainName, Rules]:
+    """What must be somewhere in chains that the kubelet uses too: the martian guard (SEC-01, DIV-18)."""
+    if context.family is not IPFamily.IPV4 or not context.node_ports.loopback:
+        return {}
+    guard = rule(
+        "DROP",
+        source=f"! {LOOPBACK[context.family]}",
+        destination=LOOPBACK[context.family],
+        comment="block incoming localnet connections",
+        matches="-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT",
+    )
+    jump = (rule(names.FIREWALL),)
+    return {filter_(names.FIREWALL): (guard,), filter_("INPUT"): jump, filter_("OUTPUT"): jump}
+
+
+def chains(context: NodeContext, instance: str) -> dict[ChainName, Rules]:
+    """Our own chains that no service has a part in."""
+    mark = f"0x{context.masquerade_mark:x}"
+    return {
+        nat(names.CANARY): (rule(comment=describe(context, instance)),),
+        nat(names.MARK_MASQ): (rule(f"MARK --set-xmark {mark}/{mark}"),),
+        nat(names.POSTROUTING): (
+            rule("RETURN", matches=f"-m mark ! --mark {mark}/{mark}"),
+            rule(f"MARK --set-xmark {mark}/0x0"),
+            rule("MASQUERADE --random-fully", comment="kubernetes service traffic requiring SNAT"),
+        ),
+        filter_(names.FORWARD): tuple(_forward(context, mark)),
+    }
+
+
+def to_node_ports(context: NodeContext) -> Rules:
+    """The last rules of the dispatch: which addresses node ports answer on (SVC-NP-01, -02, -07)."""
+    return tuple(_eligible(context, names.NODE_PORTS))
+
+
+def to_refused_node_ports(context: NodeContext) -> Rules:
+    """As `to_node_ports`, for those without endpoints: what is excluded isn't refused either (DIV-07)."""
+    return tuple(_eligible(context, names.REFUSED_NODE_PORTS))
+
+
+def unclaimed(context: NodeContext) -> Rules:
+    """What becomes of service addresses that no service has (SVC-CIP-04)."""
+    comment = "no service has this address"
+    return tuple(rule("DROP", destination=network(c), comment=comment) for c in context.service_cidrs)
+
+
+def describe(context: NodeContext, instance: str) -> str:
+    """Whose chains these are and how they tell local pods, for whoever reads them."""
+    return f"pointsman instance {instance}, local pods {_describe_local(context.local)}"
+
+
+def _describe_local(local: LocalTraffic | None) -> str:
+    match local:
+        case LocalNetwork(block):
+            return f"are in {block}"
+        case LocalInterface(name):
+            return f"come by {name}"
+        case LocalInterfacePrefix(prefix):
+            return f"come by {prefix}+"
+        case None:
+            return "are unknown"
+
+
+def _eligible(context: NodeContext, chain: str) -> Iterator[str]:
+    comment = "kubernetes service nodeports"
+    allowed, loopback = context.node_ports.addresses, LOOPBACK[context.family]
+    if allowed is None:
+        besides = "" if context.node_ports.loopback else f"! {loopback}"
+        yield rule(chain, destination=besides, comment=comment, matches=_LOCAL)
+        return
+    if context.node_ports.loopback:
+        yield rule(chain, destination=loopback, comment=comment, matches=_LOCAL)
+    for address in allowed:
+        if not _is_loopback(address):
+            where = network(host_network(address))
+            yield rule(chain, destination=where, comment=comment, matches=_LOCAL)
+
+
+def _is_loopback(address: bytes) -> bool:
+    return address[0] == 127 if len(address) == 4 else address == bytes(15) + b"\x01"
+
+
+def _forward(context: NodeContext, mark: str) -> Iterator[str]:
+    if context.drop_invalid:
+        yield rule("DROP", matches="-m conntrack --ctstate INVALID")
+    yield rule("ACCEPT", comment="kubernetes forwarding rules", matches=f"-m mark --mark {mark}/{mark}")
+    comment = "kubernetes forwarding conntrack rule"
+    yield rule("ACCEPT", comment=comment, matches="-m conntrack --ctstate RELATED,ESTABLISHED")
