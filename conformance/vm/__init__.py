@@ -6,6 +6,7 @@
     result = with_ipvs.run(["pytest", "tests"], timeout=600)
 """
 
+from .building import build, obtain
 from .errors import BuildFailed, GuestFailed, TimedOut, VmError, VmUnavailable
 from .guest import Guest, Result
 from .kernels import Kernel, find, inspect
@@ -19,6 +20,8 @@ __all__ = [
     "TimedOut",
     "VmError",
     "VmUnavailable",
+    "build",
     "find",
     "inspect",
+    "obtain",
 ]

@@ -188,7 +188,7 @@ def say(line: int, text: str) -> None:
 
 
 def mount(source: str, target: Path, kind: str, options: str = "") -> None:
-    """Mount a file system, as mount(2) does."""
+    """Put a file system in its place."""
     call("mount", source.encode(), os.fsencode(target), kind.encode(), 0, os.fsencode(options))
 
 

@@ -18,7 +18,7 @@ DIRECTORIES = "POINTSMAN_UML_KERNELS"
 _BESIDE = Path(__file__).resolve().parents[3] / "shared/tools/uml"
 """Beside the checkout, where CI puts kernels."""
 
-_NAME = re.compile(r"linux-(?P<version>\d+(\.\d+)+)(-umlnet-(?P<fingerprint>[0-9a-f]+))?")
+_NAME = re.compile(r"linux-(?P<version>\d+(\.\d+)+)(-(?P<fingerprint>[0-9a-f]{12}))?")
 _BUILD = "python -m pointsman.conformance.vm --build builds one"
 _PATIENCE = 30.0  # seconds that a kernel may take to say what it is
 
@@ -45,24 +45,36 @@ def cache() -> Path:
 def find(wanted: str | os.PathLike[str] | None = None) -> Kernel:
     """Find a kernel by its path, or by the beginning of its version (``6.12``); the newest one by default.
 
-    Versions are looked for in the directories of `DIRECTORIES`, in the cache and beside the checkout, as
-    files ``linux-VERSION``; the first directory that has the newest fitting version wins. A kernel in the
-    cache that was built with other options than today's does not count.
+    See `locate` for where versions are looked for.
 
     Raises:
         VmUnavailable: there is none, or it can't serve.
     """
-    if wanted is not None and (os.sep in os.fspath(wanted) or Path(wanted).is_file()):
-        return inspect(Path(wanted))
-    version = _numbers(os.fspath(wanted)) if wanted is not None else ()
-    found = [each for each in _candidates() if each[0][: len(version)] == version]
-    if not found:
+    path = locate(wanted)
+    if path is None:
         which = f"User-Mode-Linux kernel {wanted}" if wanted else "User-Mode-Linux kernel"
         places = ", ".join(str(place) for place in _places())
         raise VmUnavailable(
             f"there is no {which} in {places}", f"name a file, set {DIRECTORIES}, or {_BUILD}"
         )
-    return inspect(max(found, key=lambda each: each[0])[1])
+    return inspect(path)
+
+
+def locate(wanted: str | os.PathLike[str] | None = None) -> Path | None:
+    """Where a kernel is, given its path or the beginning of its version; None if that version is nowhere.
+
+    Versions are looked for in the directories of `DIRECTORIES`, in the cache and beside the checkout, as
+    files ``linux-VERSION``; of equally new ones that fit, the first wins. A kernel in the cache that was
+    built with other options than today's does not count.
+
+    Raises:
+        VmUnavailable: it is neither a file nor a version.
+    """
+    if wanted is not None and (os.sep in os.fspath(wanted) or Path(wanted).is_file()):
+        return Path(wanted)
+    version = _numbers(os.fspath(wanted)) if wanted is not None else ()
+    fitting = [each for each in _candidates() if each[0][: len(version)] == version]
+    return max(fitting, key=lambda each: each[0])[1] if fitting else None
 
 
 def inspect(path: Path) -> Kernel:

