@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from ipaddress import ip_network
 from itertools import islice
 
 import pytest
 from msgspec.structs import replace
+from pyroute2 import IPRoute
 
 from pointsman.backends.nftables.affinity import group
 from pointsman.backends.nftables.dataplane import NftablesDataplane
@@ -57,18 +59,19 @@ HTTP = ServicePortName("default", "web", "http", Protocol.TCP)
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     with Lab(LabSpec(pods=PODS, remote_pods=(REMOTE,), clients=(Client(CLIENT),))) as opened:
+        opened[CLIENT].sysctl({"ipv6/ip_nonlocal_bind": 1})
         for family, network in CROWDS.items():
-            gateway = opened.address(CLIENT, family)
-            opened.node.configure(
-                lambda netlink, to=network, via=gateway: netlink.route("add", dst=to, gateway=via)
-            )
-            own = {"dst": network, "family": family, "oif": 1, "type": "local", "table": 255, "scope": 254}
-            opened[CLIENT].configure(lambda netlink, own=own: netlink.route("add", **own))
-            opened[CLIENT].sysctl({"ipv6/ip_nonlocal_bind": 1})
+            opened.node.configure(partial(add_route, dst=network, gateway=opened.address(CLIENT, family)))
+            own = {"family": family, "oif": 1, "type": "local", "table": 255, "scope": 254}
+            opened[CLIENT].configure(partial(add_route, dst=network, **own))
             for pod in (*PODS, REMOTE):
                 for protocol in (Protocol.TCP, Protocol.UDP):
                     opened.serve(pod, protocol, family, TARGET)
         yield opened
+
+
+def add_route(netlink: IPRoute, **route: object) -> None:
+    netlink.route("add", **route)
 
 
 class Node:
