@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +14,20 @@ import msgspec
 import pytest
 
 from pointsman.conformance.vm import Guest, GuestFailed, Kernel, TimedOut, VmUnavailable, find
-from tests.conformance.vm.watching import folders, processes
+from tests.conformance.vm.watching import processes
 
 pytestmark = pytest.mark.vm
 
 
 @pytest.fixture(autouse=True)
-def _leaves_nothing() -> Iterator[None]:
-    before = processes(), folders()
+def _leaves_nothing(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    before, papers = processes(), tmp_path_factory.mktemp("papers")
+    monkeypatch.setattr(tempfile, "tempdir", str(papers))
     yield
-    assert (processes(), folders()) == before
+    assert processes() == before
+    assert not list(papers.iterdir())
 
 
 def test_status_streams_environment_and_folder_are_the_commands_own(guest: Guest, tmp_path: Path) -> None:

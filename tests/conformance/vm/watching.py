@@ -1,7 +1,6 @@
-"""What guests leave on the host: processes and files."""
+"""What guests leave on the host."""
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -19,8 +18,3 @@ def processes() -> set[int]:
         new = {child for child, parent in parents.items() if parent in new}
         found |= new
     return found
-
-
-def folders() -> set[Path]:
-    """The directories that runs keep their papers in."""
-    return set(Path(tempfile.gettempdir()).glob("pointsman-vm-*"))
