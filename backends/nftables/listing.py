@@ -17,7 +17,7 @@ from .netlink.constants import CtState, CtStatus, DataType, Family, VerdictCode
 from .netlink.elements import Verdict
 from .netlink.objects import Expression, parse_expressions
 from .netlink.selectors import Selector
-from .operands import Operands
+from .operands import NotKnown, Operands
 
 _DREG = 1  # of whatever loads something
 _OPERATORS = {
@@ -38,19 +38,15 @@ def describe(expressions: Sequence[Expression]) -> str:
     try:
         for expression in expressions:
             listing.take(expression)
-    except _Strange:
+        return listing.text()
+    except NotKnown:
         return " ".join(expression.name for expression in expressions)
-    return " ".join(listing.words)
 
 
 def describe_verdict(verdict: Verdict) -> str:
     """Such as ``goto pick-4-always`` or ``drop``."""
     name = VerdictCode(verdict.code).name.lower()
     return name if verdict.chain is None else f"{name} {verdict.chain}"
-
-
-class _Strange(Exception):
-    """There are no words for an expression here."""
 
 
 @dataclass(slots=True)
@@ -72,8 +68,13 @@ class _Listing:
     """
 
     def __init__(self) -> None:
-        self.words: list[str] = []
+        self._words: list[str] = []
         self._loaded: list[_Loaded] = []
+
+    def text(self) -> str:
+        """All words, once there are no more expressions."""
+        self._check_all_used()
+        return " ".join(self._words)
 
     def take(self, expression: Expression) -> None:
         """The words for one more expression, if it completes any."""
@@ -85,7 +86,11 @@ class _Listing:
         elif expression.name in _WORDS:
             _WORDS[expression.name](self, operands)
         else:
-            raise _Strange
+            raise NotKnown(f"no words for {expression.name}")
+
+    def _check_all_used(self) -> None:
+        if self._loaded:
+            raise NotKnown("something is loaded and not used")
 
     def _used(self) -> list[_Loaded]:
         used, self._loaded = self._loaded, []
@@ -97,7 +102,7 @@ class _Listing:
     def _single(self) -> _Loaded:
         used = self._used()
         if len(used) != 1:
-            raise _Strange
+            raise NotKnown("a single value was expected")
         return used[0]
 
     def _load(self, expression: Expression, operands: Operands) -> None:
@@ -107,7 +112,7 @@ class _Listing:
 
     def _bitwise(self, operands: Operands) -> None:
         if operands.number(nf.NFTA_BITWISE_OP) or not self._loaded:
-            raise _Strange
+            raise NotKnown("a calculation that has no words here")
         last = self._loaded[-1]
         last.mask, last.xor = operands.constant(nf.NFTA_BITWISE_MASK), operands.constant(nf.NFTA_BITWISE_XOR)
 
@@ -118,16 +123,16 @@ class _Listing:
         loaded, value = self._single(), operands.constant(nf.NFTA_CMP_DATA)
         operation = operands.number(nf.NFTA_CMP_OP)
         if loaded.selector is None:
-            raise _Strange
-        self.words.append(_comparison(loaded, loaded.selector, _OPERATORS[operation], value))
+            raise NotKnown("a comparison with what is no selector")
+        self._words.append(_comparison(loaded, loaded.selector, _OPERATORS[operation], value))
 
     def _lookup(self, operands: Operands) -> None:
         key, name = self._key(), operands.text(nf.NFTA_LOOKUP_SET)
         inverted = operands.number(nf.NFTA_LOOKUP_FLAGS) & nf.NFT_LOOKUP_F_INV
         if not operands.has(nf.NFTA_LOOKUP_DREG):
-            self.words.append(f"{key} {'!= ' if inverted else ''}@{name}")
+            self._words.append(f"{key} {'!= ' if inverted else ''}@{name}")
         elif operands.number(nf.NFTA_LOOKUP_DREG) == nf.NFT_REG_VERDICT:
-            self.words.append(f"{key} vmap @{name}")
+            self._words.append(f"{key} vmap @{name}")
         else:
             register = operands.number(nf.NFTA_LOOKUP_DREG)
             self._loaded.append(_Loaded(register, f"{key} map @{name}"))
@@ -135,47 +140,48 @@ class _Listing:
     def _immediate(self, operands: Operands) -> None:
         value = operands.value(nf.NFTA_IMMEDIATE_DATA)
         if isinstance(value, Verdict):
-            self.words.append(describe_verdict(value))
+            self._check_all_used()
+            self._words.append(describe_verdict(value))
         else:
             self._loaded.append(_Loaded(operands.number(nf.NFTA_IMMEDIATE_DREG), value.hex(), constant=value))
 
     def _nat(self, operands: Operands) -> None:
         used = self._used()
         if operands.number(nf.NFTA_NAT_TYPE) != nf.NFT_NAT_DNAT:
-            raise _Strange
+            raise NotKnown("source NAT")
         if len(used) == 1 and not used[0].constant:
             family = Family(operands.number(nf.NFTA_NAT_FAMILY))
-            self.words.append(f"dnat {family} to {used[0].text}")
+            self._words.append(f"dnat {family} to {used[0].text}")
         elif len(used) == 2 and used[0].constant and used[1].constant:
             address, port = used[0].constant, int.from_bytes(used[1].constant)
-            self.words.append(f"dnat to {format_endpoint(address, port)}")
+            self._words.append(f"dnat to {format_endpoint(address, port)}")
         else:
-            raise _Strange
+            raise NotKnown("a destination from elsewhere")
 
     def _masq(self, operands: Operands) -> None:
         fully = operands.number(nf.NFTA_MASQ_FLAGS) & nf.NF_NAT_RANGE_PROTO_RANDOM_FULLY
-        self.words.append("masquerade fully-random" if fully else "masquerade")
+        self._words.append("masquerade fully-random" if fully else "masquerade")
 
     def _reject(self, operands: Operands) -> None:
         reset = operands.number(nf.NFTA_REJECT_TYPE) == nf.NFT_REJECT_TCP_RST
-        self.words.append("reject with tcp reset" if reset else "reject")
+        self._words.append("reject with tcp reset" if reset else "reject")
 
     def _counter(self, operands: Operands) -> None:
         packets, size = operands.number(nf.NFTA_COUNTER_PACKETS), operands.number(nf.NFTA_COUNTER_BYTES)
-        self.words.append(f"counter packets {packets} bytes {size}")
+        self._words.append(f"counter packets {packets} bytes {size}")
 
     def _set_meta(self, operands: Operands) -> None:
         mark = self._single()
         all_bits = 0xFFFFFFFF
         mask, xor = int.from_bytes(mark.mask, byteorder), int.from_bytes(mark.xor, byteorder)
         if mark.selector is not sel.MARK or operands.number(nf.NFTA_META_KEY) != nf.NFT_META_MARK:
-            raise _Strange
+            raise NotKnown("another field than the mark")
         if mask == all_bits:
-            self.words.append(f"meta mark set meta mark ^ {xor:#010x}")
+            self._words.append(f"meta mark set meta mark ^ {xor:#010x}")
         elif mask == all_bits ^ xor:
-            self.words.append(f"meta mark set meta mark | {xor:#010x}")
+            self._words.append(f"meta mark set meta mark | {xor:#010x}")
         else:
-            raise _Strange
+            raise NotKnown("a calculation that has no words here")
 
     def _dynset(self, operands: Operands) -> None:
         used = self._used()
@@ -188,7 +194,7 @@ class _Listing:
         if at < len(used):
             element += " : " + " . ".join(part.text for part in used[at:])
         verb = _DYNSET[operands.number(nf.NFTA_DYNSET_OP)]
-        self.words.append(f"{verb} @{operands.text(nf.NFTA_DYNSET_SET_NAME)} {{ {element} }}")
+        self._words.append(f"{verb} @{operands.text(nf.NFTA_DYNSET_SET_NAME)} {{ {element} }}")
 
 
 _WORDS: dict[str, Callable[[_Listing, Operands], None]] = {
@@ -240,7 +246,7 @@ def _constant(loaded: _Loaded, selector: Selector, value: bytes) -> str:
 
 def _selector(expression: Expression, operands: Operands) -> Selector:
     """What an expression loads; of an address it may be the first bytes alone."""
-    if expression.name == "numgen":
+    if expression.name == "numgen" and operands.number(nf.NFTA_NG_TYPE) == nf.NFT_NG_RANDOM:
         return sel.numgen_random(operands.number(nf.NFTA_NG_MODULUS))
     if expression.name == "payload":
         header = operands.number(nf.NFTA_PAYLOAD_BASE), operands.number(nf.NFTA_PAYLOAD_OFFSET)
@@ -248,11 +254,11 @@ def _selector(expression: Expression, operands: Operands) -> Selector:
         for selector in _selectors().values():
             if selector.header == header and length <= selector.length:
                 return selector
-        raise _Strange
+        raise NotKnown("a header field that has no words here")
     try:
         return _selectors()[_what(expression)]
     except KeyError:
-        raise _Strange from None
+        raise NotKnown("a selector that has no words here") from None
 
 
 _What = tuple[str, frozenset[tuple[int, object]]]

@@ -26,17 +26,21 @@ class Operands:
 
     def text(self, kind: int) -> str:
         """A name."""
-        value = self._attributes[kind]
-        return value.rstrip(b"\0").decode() if isinstance(value, bytes) else ""
+        value = self._attributes.get(kind)
+        if not isinstance(value, bytes):
+            raise NotKnown(f"attribute {kind} is missing")
+        return value.rstrip(b"\0").decode()
 
     def value(self, kind: int) -> bytes | Verdict:
         """Constant data."""
-        data = self._attributes[kind]
+        data = self._attributes.get(kind)
         nested = dict(data) if isinstance(data, tuple) else {}
         value, verdict = nested.get(nf.NFTA_DATA_VALUE), nested.get(nf.NFTA_DATA_VERDICT)
         if isinstance(value, bytes):
             return value
-        parts = Operands(verdict if isinstance(verdict, tuple) else ())
+        if not isinstance(verdict, tuple):
+            raise NotKnown(f"attribute {kind} is missing")
+        parts = Operands(verdict)
         code = parts.number(nf.NFTA_VERDICT_CODE)
         chain = parts.text(nf.NFTA_VERDICT_CHAIN) if parts.has(nf.NFTA_VERDICT_CHAIN) else None
         return Verdict(code - (code >> 31 << 32), chain)
