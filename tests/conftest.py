@@ -14,11 +14,10 @@ from hypothesis import settings
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
-# Other work on the machine is no fault of the code's. `--hypothesis-profile nightly` takes its time.
-settings.register_profile("pointsman", deadline=None)
-settings.register_profile("nightly", settings.get_profile("pointsman"), max_examples=500)
-settings.load_profile("pointsman")
-
+# Other work on the machine is no fault of the code's, so that no example has a deadline.
+settings.register_profile("quick", deadline=None)
+settings.register_profile("nightly", settings.get_profile("quick"), max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what cannot run here, and say what is missing."""

@@ -80,7 +80,7 @@ def kernel(request: pytest.FixtureRequest, namespace: Namespace) -> Iterator[Ker
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_history_leaves_what_the_model_says(
     namespace: Namespace, family: IPFamily, data: st.DataObject
