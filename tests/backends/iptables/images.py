@@ -1,0 +1,20 @@
+"""Models as the tables that the backend would make of them, without a kernel."""
+
+from pointsman.backends.iptables.image import Image
+from pointsman.backends.iptables.memory import memory
+from pointsman.backends.iptables.state import State
+from pointsman.core.model import Model
+
+INSTANCE = "pointsman"
+
+
+def image(model: Model, *, sets: bool = True) -> Image:
+    """What the tables are to hold for a model."""
+    made = Image(model.node, memory(model.node.family, sets=sets), INSTANCE)
+    made.fill(model)
+    return made
+
+
+def state(made: Image) -> State:
+    """The state of a kernel that holds an image and nothing else."""
+    return State(dict(made.tables.chains), {**made.tables.shared, **made.tables.jumps})
