@@ -1,6 +1,6 @@
 """Ways through the rules as a verdict, and as a story for people in the words of `Step.topic`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import takewhile
 from math import lcm
@@ -9,6 +9,7 @@ from pointsman.core.addresses import format_address, format_endpoint
 from pointsman.core.model import Endpoint
 from pointsman.core.packet import Action, Packet, Step, Trace, Verdict
 
+from .declarations import declaration
 from .layout import Layout
 from .listing import describe, describe_verdict
 from .machine import (
@@ -57,21 +58,20 @@ def summarise(ways: Sequence[State]) -> Verdict:
     )
 
 
-def tell(layout: Layout, spec: Callable[[str], SetSpec], packet: Packet, ways: Sequence[State]) -> Trace:
+def tell(layout: Layout, packet: Packet, ways: Sequence[State]) -> Trace:
     """A verdict, and the rules that led to it.
 
     What is the same on all ways comes first; then, for each end, what leads there and with what probability.
     """
-    teller = _Teller(layout, spec, packet)
+    teller = _Teller(layout, packet)
     return Trace(summarise(ways), tuple(teller.steps(ways)))
 
 
 class _Teller:
     """Tells of one packet's ways."""
 
-    def __init__(self, layout: Layout, spec: Callable[[str], SetSpec], packet: Packet) -> None:
+    def __init__(self, layout: Layout, packet: Packet) -> None:
         self._layout = layout
-        self._spec = spec
         self._packet = packet
         sides = layout.sides
         self._matches = {side.dispatch.name for side in sides} | {side.refusals.name for side in sides}
@@ -140,7 +140,7 @@ class _Teller:
         """The element that a rule found last, as nft would list it."""
         for effect in reversed(visit.effects):
             if isinstance(effect, Found) and isinstance(effect.data, bytes):
-                spec = self._spec(effect.name)
+                spec = declaration(self._layout, effect.name)
                 key, data = spec.render_key(effect.key), _render_data(spec, effect.data)
                 return f"table {self._layout.table} {spec.noun} {spec.name}: {key} : {data}"
         return self._where(visit)
@@ -157,7 +157,7 @@ class _Teller:
         return Step("pick", text, self._where(visit), share)
 
     def _membership(self, effect: Found | Missed) -> str:
-        spec = self._spec(effect.name)
+        spec = declaration(self._layout, effect.name)
         verb = "is" if isinstance(effect, Found) else "isn't"
         return f"{spec.render_key(effect.key)} {verb} in {spec.noun} {spec.name}"
 

@@ -1,7 +1,8 @@
 """A packet's way through the rules that the kernel holds now, asked of the kernel bit by bit.
 
 Only the rules of chains that the packet meets are read, and of sets only single elements, so what a trace
-costs depends on the packet's way and not on how many services there are.
+costs depends on the packet's way and not on how many services there are. The list of chains is read whole; it
+grows with the shapes of services, and with those that have session affinity.
 """
 
 from collections.abc import Sequence
@@ -9,18 +10,14 @@ from errno import EINTR
 
 from pointsman.core.packet import Packet, Trace
 
-from .affinity import MEMBERS, members
+from .declarations import declaration
 from .layout import Layout
-from .netlink import selectors as sel
-from .netlink.constants import SetFlag
 from .netlink.elements import Element, ElementCodec
 from .netlink.errors import DumpInterrupted
 from .netlink.netfilter import NetfilterSocket
 from .netlink.objects import ChainInfo, RuleInfo
-from .netlink.sets import SetSpec
-from .operands import NotKnown
 from .story import tell
-from .walk import follow
+from .walk import Unreadable, follow
 
 _ATTEMPTS = 8
 
@@ -35,10 +32,15 @@ def trace(layout: Layout, netlink: NetfilterSocket, packet: Packet) -> Trace:
     """
     for _ in range(_ATTEMPTS):
         generation = netlink.generation()
-        kernel = _Kernel(layout, netlink)
-        found = tell(layout, kernel.spec, packet, follow(kernel, packet))
-        if netlink.generation() == generation:
-            return found
+        try:
+            found = tell(layout, packet, follow(_Kernel(layout, netlink), packet))
+        except (OSError, Unreadable):
+            # Perhaps of something that went while we were looking.
+            if netlink.generation() == generation:
+                raise
+        else:
+            if netlink.generation() == generation:
+                return found
     raise DumpInterrupted(
         EINTR, f"the ruleset changed during each of {_ATTEMPTS} attempts to trace {packet} through it"
     )
@@ -50,7 +52,6 @@ class _Kernel:
     def __init__(self, layout: Layout, netlink: NetfilterSocket) -> None:
         self._layout = layout
         self._netlink = netlink
-        self._specs = {spec.name: spec for spec in layout.sets}
         self._rules: dict[str, Sequence[RuleInfo]] = {}
 
     def bases(self) -> Sequence[ChainInfo]:
@@ -62,26 +63,9 @@ class _Kernel:
         return self._rules[chain]
 
     def key_length(self, name: str) -> int:
-        return self.spec(name).key_length
+        return declaration(self._layout, name).key_length
 
     def find(self, name: str, key: bytes) -> Element | None:
-        codec = ElementCodec(self.spec(name))
+        codec = ElementCodec(declaration(self._layout, name))
         [element] = self._netlink.get_elements(self._layout.table, codec, [key])
         return element
-
-    def spec(self, name: str) -> SetSpec:
-        """How a set is declared: one of the layout's, or what its name says it belongs to."""
-        if name not in self._specs:
-            self._specs[name] = _owned(self._layout, name)
-        return self._specs[name]
-
-
-def _owned(layout: Layout, name: str) -> SetSpec:
-    saddr, target = sel.saddr(layout.family), (sel.daddr(layout.family), sel.TH_DPORT)
-    if name.startswith("allow-"):
-        return SetSpec(name, (saddr,), flags=SetFlag.INTERVAL)
-    if name.startswith(MEMBERS):
-        return members(layout, name)
-    if name.startswith("sticky-"):
-        return SetSpec(name, (saddr,), target, flags=SetFlag.EVAL | SetFlag.TIMEOUT)
-    raise NotKnown(f"set {name} is none of ours")
