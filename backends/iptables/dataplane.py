@@ -51,9 +51,8 @@ class IptablesDataplane:
             return self._full(plan)
         before = image.tables.sets
         changed, gone = image.apply(plan.delta)
-        created = {n: t for n, t in image.tables.sets.items() if n not in before}
         changes = movement(image.tables.chains, changed)
-        report = self._write(changes, created, gone)
+        report = self._write(changes, before, image.tables.sets, gone)
         image.note(changed)
         self._image = image
         return report
@@ -80,7 +79,7 @@ class IptablesDataplane:
             self._check_owner(state)
         changes = removal(state) if state.owner is not None else Changes()
         self._commit(changes)
-        gone = self._sets.destroy(self._set_names()) if state.owner is not None else 0
+        gone = self._sets.destroy(set(self._held_sets())) if state.owner is not None else 0
         return bool(changes or gone)
 
     @hookimpl
@@ -100,19 +99,23 @@ class IptablesDataplane:
                 allow_localnet()
             except OSError as error:
                 raise SyncError(self._name, f"can't let loopback addresses be routed: {error}") from error
-        present, wanted = self._set_names(), image.tables.sets
-        gone = present - wanted.keys() if plan.complete else set()
-        created = {name: timeout for name, timeout in wanted.items() if name not in present}
+        present = self._held_sets()
+        gone = present.keys() - image.tables.sets.keys() if plan.complete else set()
         changes = difference(state, image.tables, keep_others=not plan.complete)
-        report = self._write(changes, created, gone)
+        report = self._write(changes, present, image.tables.sets, gone)
         # After an early part of a cold start there is more than the image knows of.
         self._image = image if plan.complete else None
         return report
 
-    def _write(self, changes: Changes, created: dict[str, int], gone: set[str]) -> SyncReport:
+    def _write(
+        self, changes: Changes, present: dict[str, int], wanted: dict[str, int], gone: set[str]
+    ) -> SyncReport:
         """Sets before the rules that use them, and after them those that no rule uses any more."""
+        created = {name: seconds for name, seconds in wanted.items() if name not in present}
+        retimed = {n: seconds for n, seconds in wanted.items() if present.get(n, seconds) != seconds}
         try:
             self._sets.create(created)
+            self._sets.retime(retimed)
         except OSError as error:
             self._sets.destroy(set(created))
             raise SyncError(self._name, f"{error}; nothing was written") from error
@@ -121,8 +124,8 @@ class IptablesDataplane:
         except SyncError:
             self._sets.destroy(set(created))
             raise
-        writes = changes.writes() + len(created) + self._sets.destroy(gone)
-        return SyncReport(transactions + bool(created or gone), writes)
+        writes = changes.writes() + len(created) + len(retimed) + self._sets.destroy(gone)
+        return SyncReport(transactions + bool(created or retimed or gone), writes)
 
     def _commit(self, changes: Changes) -> int:
         """Write each step; if one is refused, take back those before."""
@@ -156,7 +159,7 @@ class IptablesDataplane:
 
     def _read(self) -> State:
         try:
-            return read_tables("".join(self._open().read(table) for table in ("nat", "filter")))
+            return read_tables(self._open().read_ours())
         except Refused as refusal:
             raise SyncError(self._name, f"can't read the tables: {refusal}") from refusal
 
@@ -171,9 +174,9 @@ class IptablesDataplane:
             self._memory = memory(self._family, sets=sets)
         return self._memory
 
-    def _set_names(self) -> set[str]:
+    def _held_sets(self) -> dict[str, int]:
         try:
-            return self._sets.names() if self._sets.supported() else set()
+            return self._sets.held() if self._remember().needs_sets else {}
         except OSError as error:
             raise SyncError(self._name, str(error)) from error
 

@@ -56,6 +56,13 @@ class Tools(Struct, frozen=True):
         """What a table holds, or all of them. Raises `Refused`."""
         return _run([self.save, *(("-t", table) if table else ())])
 
+    def read_ours(self) -> str:
+        """What the tables hold that we have chains in. Raises `Refused`."""
+        if self.variant is Variant.LEGACY:
+            # Named tables would be brought into being; without a name those that exist are listed.
+            return self.read()
+        return "".join(self.read(table) for table in ("nat", "filter"))
+
     def write(self, step: Step) -> None:
         """Carry out one transaction. Raises `Refused`."""
         _run([self.restore, "--noflush", "--counters", "-w", str(LOCK_WAIT)], step.text)
@@ -92,7 +99,6 @@ def choose(backend: str, family: IPFamily, variant: Variant | None) -> Tools:
 
 
 def _held(tools: Tools) -> str:
-    # Without a table's name legacy tools list those that exist, and bring none into being.
     try:
         return tools.read()
     except Refused:

@@ -96,7 +96,7 @@ def _attempt(family: IPFamily, tools: Tools, way: Memory) -> str | None:
             sets.create(image.tables.sets)
         for step in steps(difference(State(), image.tables)):
             tools.write(step)
-        held = read_tables("".join(tools.read(table) for table in ("nat", "filter")))
+        held = read_tables(tools.read_ours())
         left = difference(held, image.tables)
     except (Refused, OSError) as error:
         return str(error)

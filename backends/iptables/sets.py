@@ -1,7 +1,7 @@
 """The sets of clients that session affinity keeps, over netlink: no program is run for them."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from errno import ENOENT
 
 from pyroute2 import IPSet
@@ -27,22 +27,14 @@ class Sets:
         self._family = _FAMILIES[family]
         self._opened: IPSet | None = None
 
-    def supported(self) -> bool:
-        """Whether the kernel has sets of the kind that is needed."""
-        try:
-            self._socket.get_supported_revisions("hash:ip", family=self._family)
-        except (NetlinkError, OSError):
-            return False
-        return True
-
-    def names(self) -> set[str]:
-        """The sets there are of ours. Raises OSError."""
+    def held(self) -> dict[str, int]:
+        """The sets there are of ours, and for how many seconds they remember. Raises OSError."""
         try:
             headers = list(self._socket.list(flags=_HEADERS_ONLY))
         except NetlinkError as error:
             raise OSError(error.code, f"can't list ip sets: {error}") from error
         return {
-            name
+            name: int(header.get_attr("IPSET_ATTR_DATA").get_attr("IPSET_ATTR_TIMEOUT") or 0)
             for header in headers
             if (name := str(header.get_attr("IPSET_ATTR_SETNAME"))).startswith(ENDPOINT)
             and header.get_attr("IPSET_ATTR_FAMILY") == self._family
@@ -57,6 +49,37 @@ class Sets:
                 )
             except NetlinkError as error:
                 raise OSError(error.code, f"can't create ip set {name}: {error}") from error
+
+    def retime(self, changed: Mapping[str, int]) -> None:
+        """Have sets remember for another time, those whom they remember already among them (AFF-06).
+
+        A set keeps its time for life, so another one takes its place, which no rule notices. Raises OSError.
+        """
+        for name, timeout in changed.items():
+            before = self.held().get(name, timeout)
+            substitute = name + "~"
+            self.destroy({substitute})
+            self.create({substitute: timeout})
+            try:
+                for client, left in self._clients(name):
+                    # It came `before - left` seconds ago.
+                    if left > before - timeout:
+                        age = before - left
+                        self._socket.add(substitute, client, family=self._family, timeout=timeout - age)
+                self._socket.swap(substitute, name)
+            except NetlinkError as error:
+                raise OSError(error.code, f"can't change the timeout of ip set {name}: {error}") from error
+            finally:
+                self.destroy({substitute})
+
+    def _clients(self, name: str) -> Iterator[tuple[str, int]]:
+        """The clients of a set, and for how many seconds they will be remembered."""
+        attribute = "IPSET_ATTR_IPADDR_IPV4" if self._family is socket.AF_INET else "IPSET_ATTR_IPADDR_IPV6"
+        for message in self._socket.list(name):
+            entries = message.get_attr("IPSET_ATTR_ADT")
+            for entry in entries.get_attrs("IPSET_ATTR_DATA") if entries is not None else ():
+                address = entry.get_attr("IPSET_ATTR_IP_FROM").get_attr(attribute)
+                yield str(address), int(entry.get_attr("IPSET_ATTR_TIMEOUT"))
 
     def destroy(self, names: set[str]) -> int:
         """Remove sets; how many went. One that is still in use stays until the next full plan."""
