@@ -79,7 +79,7 @@ def test_every_packet_fares_as_the_oracle_says(data: st.DataObject) -> None:
         assert ends(follow(table, packet)) == meant(oracle.judge(packet))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_in_the_middle_of_a_sync_packets_fare_as_before_or_as_after(data: st.DataObject) -> None:
     """Each transaction of the three leaves a table in which everybody finds where to go."""
