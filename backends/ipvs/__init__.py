@@ -1,0 +1,1 @@
+"""The ipvs backend; its README tells how it works."""

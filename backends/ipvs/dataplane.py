@@ -1,0 +1,191 @@
+"""The ipvs dataplane: the hooks, and the only place that commits."""
+
+from collections.abc import Callable, Iterator
+from errno import ENOENT
+from typing import NamedTuple
+
+from immutables import Map
+from pyroute2.netlink.exceptions import NetlinkError as RouteError
+
+from pointsman.backends.nftables.dataplane import NftablesDataplane
+from pointsman.backends.nftables.layout import layout
+from pointsman.backends.nftables.netlink import messages
+from pointsman.backends.nftables.netlink.elements import ElementCodec
+from pointsman.backends.nftables.netlink.errors import NetlinkError
+from pointsman.backends.nftables.netlink.messages import Table
+from pointsman.backends.nftables.netlink.netfilter import NetfilterSocket
+from pointsman.core.backend import DataplaneSettings, Observed
+from pointsman.core.errors import BackendUnavailable, ResyncRequired, SyncError
+from pointsman.core.features import Capabilities
+from pointsman.core.hookspecs import hookimpl
+from pointsman.core.model import ServiceFrontends, ServicePortName
+from pointsman.core.packet import Packet, Trace
+from pointsman.core.plan import SyncPlan, SyncReport
+
+from . import environment, guard
+from .netlink import IpvsSocket
+from .observe import observed
+from .places import Places, block
+from .planner import Step, full, partial
+from .probe import NAME, probe
+from .servers import DELETE_SERVICE, Request
+from .split import DEFAULT_SCHEDULER
+from .state import read
+
+_Shadows = Map[ServicePortName, ServiceFrontends]
+
+
+class _Sockets(NamedTuple):
+    """The doors to the kernel that are this backend's own."""
+
+    ipvs: IpvsSocket
+    netfilter: NetfilterSocket
+
+
+class IpvsDataplane:
+    """One family's virtual servers, behind a table of the nftables backend's making.
+
+    Sockets are opened on first use, in the network namespace of the calling thread, and then kept.
+    """
+
+    def __init__(self, settings: DataplaneSettings, scheduler: str = DEFAULT_SCHEDULER) -> None:
+        self._family = settings.family
+        self.scheduler = scheduler
+        self._network = block(settings.family, settings.instance)
+        # A name of its own: while the proxy mode is changed, both modes' tables may be there.
+        instance = f"ipvs-{settings.instance}"
+        self._inner = NftablesDataplane(DataplaneSettings(settings.family, instance))
+        self._layout = layout(settings.family, instance)
+        self._guard = Table(self._layout.family, f"{self._layout.table.name}-guard")
+        self._places = Places(self._network)
+        self._shadows: _Shadows = Map()
+        self._sockets: _Sockets | None = None
+
+    @hookimpl
+    def dataplane_probe(self) -> Capabilities:
+        """See `Drive.dataplane_probe`."""
+        try:
+            inner = self._inner.dataplane_probe()
+        except BackendUnavailable as error:
+            raise BackendUnavailable(NAME, error.reason, error.remedy) from error
+        return probe(inner, self._network, self.scheduler)
+
+    @hookimpl
+    def dataplane_sync(self, plan: SyncPlan) -> SyncReport:
+        """See `Drive.dataplane_sync`."""
+        try:
+            opened = self._open()
+            held = read(opened.ipvs, self._network) if plan.full else {}
+        except OSError as error:
+            raise SyncError(NAME, f"can't read the virtual servers: {error}") from error
+        if plan.full:
+            places = Places(self._network)
+            report, step = self._prepare(opened), full(plan, held, places, self.scheduler)
+        else:
+            places = self._places
+            report, step = SyncReport(), partial(plan, self._shadows, places, self.scheduler)
+        report = self._carry_out(step, opened, report)
+        for name, _, new in plan.delta.services:
+            if new is None and not plan.full:
+                places.leave(name)
+        self._places, self._shadows = places, step.shadows
+        return report
+
+    @hookimpl
+    def dataplane_observe(self) -> Observed:
+        """See `Drive.dataplane_observe`."""
+        inner = self._inner.dataplane_observe()
+        held = read(self._open().ipvs, self._network)
+        anything = bool(inner.frontends or inner.cluster_ips or inner.service_cidrs or held)
+        return observed(inner, held, self._network, self.scheduler, self._faults() if anything else iter(()))
+
+    @hookimpl
+    def dataplane_trace(self, packet: Packet) -> Trace:
+        """See `Drive.dataplane_trace`."""
+        # Imported late: only who explains packets pays for the interpreter.
+        from .trace import follow
+
+        inner = self._inner.dataplane_trace(packet)
+        return follow(packet, inner, self._network, self._open().ipvs, self._is_hairpin)
+
+    @hookimpl
+    def dataplane_cleanup(self) -> bool:
+        """See `Drive.dataplane_cleanup`."""
+        anything = self._inner.dataplane_cleanup()
+        ipvs, netfilter = self._open()
+        ours = [server for server, _ in list(ipvs.services()) if server.address in self._network]
+        ipvs.commit([Request(DELETE_SERVICE, server) for server in ours])
+        if guard.present(netfilter, self._guard):
+            netfilter.commit([messages.delete_table(self._guard)])
+            anything = True
+        self._places, self._shadows = Places(self._network), Map()
+        routes = environment.remove(self._family, self._network)
+        return anything or bool(ours) or bool(routes)
+
+    @hookimpl
+    def dataplane_close(self) -> None:
+        """See `Drive.dataplane_close`."""
+        self._inner.dataplane_close()
+        if self._sockets is not None:
+            self._sockets.ipvs.close()
+            self._sockets.netfilter.close()
+        self._sockets = None
+
+    @hookimpl
+    def dataplane_watch(self, changed: Callable[[], None]) -> None:
+        """See `Drive.dataplane_watch`. IPVS tells nobody of changes: they are the audit's to find."""
+        self._inner.dataplane_watch(changed)
+
+    def _open(self) -> _Sockets:
+        if self._sockets is None:
+            ipvs = IpvsSocket()
+            try:
+                self._sockets = _Sockets(ipvs, NetfilterSocket())
+            except OSError:
+                ipvs.close()
+                raise
+        return self._sockets
+
+    def _prepare(self, opened: _Sockets) -> SyncReport:
+        """Routes, settings and the guard, before anybody is led to a virtual server."""
+        try:
+            writes = environment.ensure(self._family, self._network)
+            if guard.intact(opened.netfilter, self._guard, self._network):
+                return SyncReport(writes=writes)
+            operations = guard.create(self._guard, self._network)
+            opened.netfilter.commit(operations)
+        except (OSError, RouteError) as error:
+            raise SyncError(NAME, f"can't prepare the node for virtual servers: {error}") from error
+        return SyncReport(1, writes + len(operations))
+
+    def _carry_out(self, step: Step, opened: _Sockets, done: SyncReport) -> SyncReport:
+        """First whom packets may be led to, then where they are led, then whom they are led to no more."""
+        requests = step.requests
+        inner = SyncReport()
+        try:
+            opened.ipvs.commit(requests.make)
+            if step.table is not None:
+                inner = self._inner.dataplane_sync(step.table)
+            opened.ipvs.commit(requests.clear)
+        except (SyncError, ResyncRequired, OSError) as error:
+            raise ResyncRequired(NAME, str(error)) from error
+        writes = len(requests.make) + len(requests.clear)
+        return SyncReport(
+            done.transactions + inner.transactions + bool(requests.make) + bool(requests.clear),
+            done.writes + inner.writes + writes,
+        )
+
+    def _faults(self) -> Iterator[str]:
+        yield from environment.faults(self._family, self._network)
+        if not guard.intact(self._open().netfilter, self._guard, self._network):
+            yield f"table {self._guard} is missing or has other rules"
+
+    def _is_hairpin(self, address: bytes) -> bool:
+        codec = ElementCodec(self._layout.hairpin)
+        try:
+            found = self._open().netfilter.get_elements(self._layout.table, codec, [address + address])
+        except NetlinkError as error:
+            if error.errno != ENOENT:
+                raise
+            return False
+        return found != [None]

@@ -1,0 +1,134 @@
+"""Virtual servers as values: what IPVS holds, what it should hold, and the requests that lead there. Pure."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pointsman.core.addresses import format_endpoint
+from pointsman.core.model import Protocol
+
+MASQUERADING = 0
+"""The forwarding method by which IPVS rewrites the destination (``IP_VS_CONN_F_MASQ``)."""
+
+
+SIMPLE = "rr"
+"""The scheduler that does least."""
+
+
+class Server(NamedTuple):
+    """The identity of a virtual server within a network namespace."""
+
+    protocol: Protocol
+    address: bytes
+    port: int
+
+    def __str__(self) -> str:
+        """``ip:port/tcp``."""
+        return f"{format_endpoint(self.address, self.port)}/{self.protocol.name.lower()}"
+
+
+class Target(NamedTuple):
+    """The identity of a destination within its virtual server."""
+
+    address: bytes
+    port: int
+
+    def __str__(self) -> str:
+        """``ip:port``."""
+        return format_endpoint(*self)
+
+
+class Destination(NamedTuple):
+    """What is said of a destination: its weight, and how packets reach it."""
+
+    weight: int
+    method: int = MASQUERADING
+
+
+class Service(Struct, frozen=True):
+    """A virtual server's content; ``flags`` are those that a user may set (``IP_VS_SVC_F_*``).
+
+    ``timeout`` is that of persistence, in seconds; without the flag it means nothing, and ours have none.
+    """
+
+    scheduler: str
+    flags: int
+    destinations: Mapping[Target, Destination]
+    timeout: int = 0
+
+
+Servers = Mapping[Server, Service]
+
+
+class Verb(NamedTuple):
+    """What a request does: the word for it."""
+
+    word: str
+    whole: bool
+
+
+ADD_SERVICE, SET_SERVICE, DELETE_SERVICE = Verb("add", True), Verb("set", True), Verb("delete", True)
+ADD, SET, DELETE = Verb("add", False), Verb("set", False), Verb("delete", False)
+
+
+class Request(NamedTuple):
+    """One change of a virtual server, or of one of its destinations."""
+
+    verb: Verb
+    server: Server
+    service: Service | None = None
+    target: Target | None = None
+    destination: Destination | None = None
+
+    def __str__(self) -> str:
+        """Such as ``add destination 10.0.0.1:80 of 240.0.0.1:80/tcp``."""
+        if self.target is None:
+            return f"{self.verb.word} virtual server {self.server}"
+        return f"{self.verb.word} destination {self.target} of {self.server}"
+
+
+class Steps(NamedTuple):
+    """Requests in two groups: before anybody is led to what they make, and once nobody is led any more."""
+
+    make: list[Request]
+    clear: list[Request]
+
+
+def steps(before: Servers, after: Servers) -> Steps:
+    """The requests that lead from one state to another.
+
+    A destination that comes is added before one that goes is deleted: there is always somewhere to go to.
+    """
+    make: list[Request] = []
+    clear: list[Request] = []
+    for server, service in after.items():
+        held = before.get(server)
+        if held is None:
+            make.append(Request(ADD_SERVICE, server, _sketch(service)))
+            held = _sketch(service)
+        known = held.destinations
+        for target, destination in service.destinations.items():
+            if target not in known:
+                make.append(Request(ADD, server, None, target, destination))
+            elif known[target] != destination:
+                make.append(Request(SET, server, None, target, destination))
+        if _options(held) != _options(service):
+            make.append(Request(SET_SERVICE, server, service))
+        gone = sorted(known.keys() - service.destinations.keys())
+        clear += (Request(DELETE, server, None, target) for target in gone)
+    clear += (Request(DELETE_SERVICE, server) for server in sorted(before.keys() - after.keys()))
+    return Steps(make, clear)
+
+
+def _sketch(service: Service) -> Service:
+    """What a virtual server is while its destinations come; nobody is led to it yet.
+
+    ``mh`` draws up its table of some thousand entries anew for each of them: it had better come last.
+    """
+    return Service(SIMPLE, 0, {}) if service.scheduler == "mh" else replace(service, destinations={})
+
+
+def _options(service: Service) -> tuple[str, int, int]:
+    return service.scheduler, service.flags, service.timeout

@@ -1,0 +1,179 @@
+"""Plans, carried out on dictionaries instead of a kernel."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from immutables import Map
+
+from pointsman.backends.ipvs.observe import observed
+from pointsman.backends.ipvs.places import Places, block
+from pointsman.backends.ipvs.planner import Step, full, partial
+from pointsman.backends.ipvs.servers import (
+    ADD,
+    ADD_SERVICE,
+    DELETE,
+    DELETE_SERVICE,
+    SET,
+    SET_SERVICE,
+    Destination,
+    Request,
+    Server,
+    Service,
+    Target,
+    steps,
+)
+from pointsman.core.addresses import IPFamily
+from pointsman.core.backend import expected
+from pointsman.core.model import Model, NodeContext, Protocol
+from pointsman.core.plan import Delta, SyncPlan
+from tests.strategies import families, histories
+
+SCHEDULER = "mh"
+Held = dict[Server, Service]
+
+
+class Refused(Exception):
+    """What IPVS would answer with an error."""
+
+
+def carry_out(held: Held, requests: Sequence[Request]) -> Held:
+    """What IPVS makes of requests, as strict as the kernel about what is there already or missing."""
+    after = dict(held)
+    for request in requests:
+        server, target = request.server, request.target
+        if (request.verb is ADD_SERVICE) == (server in after):
+            raise Refused(request)
+        if request.verb in (ADD_SERVICE, SET_SERVICE):
+            assert request.service is not None
+            kept = after[server].destinations if server in after else {}
+            new = request.service
+            after[server] = Service(new.scheduler, new.flags, kept, new.timeout)
+        elif request.verb is DELETE_SERVICE:
+            del after[server]
+        else:
+            assert target is not None
+            service = after[server]
+            destinations = dict(service.destinations)
+            if (request.verb is ADD) == (target in destinations):
+                raise Refused(request)
+            if request.verb is DELETE:
+                del destinations[target]
+            else:
+                assert request.verb in (ADD, SET)
+                assert request.destination is not None
+                destinations[target] = request.destination
+            after[server] = Service(service.scheduler, service.flags, destinations, service.timeout)
+    return after
+
+
+targets = st.builds(Target, st.sampled_from((b"\x0a\0\0\1", b"\x0a\0\0\2")), st.sampled_from((80, 8080)))
+contents = st.builds(
+    Service,
+    st.sampled_from(("mh", "rr")),
+    st.sampled_from((0, 0x18)),
+    st.dictionaries(targets, st.builds(Destination, st.integers(0, 3), st.sampled_from((0, 3)))),
+    st.sampled_from((0, 300)),
+)
+servers = st.builds(Server, st.sampled_from(Protocol), st.just(b"\xf0\0\0\1"), st.sampled_from((1, 2)))
+states = st.dictionaries(servers, contents)
+
+
+@given(states, states)
+def test_steps_lead_from_any_state_to_any_other(before: Held, after: Held) -> None:
+    """And in between, everybody who is to be there is, beside those who are about to go."""
+    make, clear = steps(before, after)
+    between = carry_out(before, make)
+    for server, service in after.items():
+        assert service.destinations.items() <= between[server].destinations.items()
+    assert between.keys() == before.keys() | after.keys()
+    assert carry_out(between, clear) == after
+    assert steps(after, after) == ([], [])
+
+
+class Process:
+    """What a dataplane does with plans, on a dictionary."""
+
+    def __init__(self, family: IPFamily, held: Held) -> None:
+        self.family = family
+        self.network = block(family, "pointsman")
+        self.held = held
+        self._places = Places(self.network)
+        self._shadows: Map = Map()  # type: ignore[type-arg]
+
+    def full(self, desired: Model) -> Step:
+        self._places = Places(self.network)
+        plan = SyncPlan(self.family, desired, Delta(), full=True)
+        return self._do(full(plan, self.held, self._places, SCHEDULER))
+
+    def partial(self, desired: Model, delta: Delta) -> Step:
+        plan = SyncPlan(self.family, desired, delta, full=False)
+        step = self._do(partial(plan, self._shadows, self._places, SCHEDULER))
+        for name, _, new in delta.services:
+            if new is None:
+                self._places.leave(name)
+        return step
+
+    def _do(self, step: Step) -> Step:
+        self.held = carry_out(carry_out(self.held, step.requests.make), step.requests.clear)
+        self._shadows = step.shadows
+        return step
+
+
+@given(families, st.data())
+def test_table_and_virtual_servers_together_are_the_model(family: IPFamily, data: st.DataObject) -> None:
+    """After every delta of any history; and a process that starts anew has nothing to do."""
+    process = Process(family, {})
+    process.full(Model(NodeContext(family)))
+    table = Model(NodeContext(family))
+    for desired, delta in data.draw(histories(family)):
+        step = process.partial(desired, delta)
+        table = table if step.table is None else step.table.desired
+        found = observed(expected(table), process.held, process.network, SCHEDULER, iter(()))
+        assert found == expected(desired)
+        again = Process(family, process.held).full(desired)
+        assert again.requests == ([], [])
+        assert again.table is not None
+        assert expected(again.table.desired) == expected(table)
+
+
+@given(families, st.data())
+def test_a_full_plan_mends_whatever_is_held(family: IPFamily, data: st.DataObject) -> None:
+    desired, _ = data.draw(histories(family, max_size=1))[-1]
+    right = Process(family, {})
+    right.full(desired)
+    damaged = Process(family, {**right.held, **data.draw(states)})
+    for server in data.draw(st.sets(st.sampled_from(sorted(right.held)))) if right.held else ():
+        damaged.held[server] = data.draw(contents)
+    step = damaged.full(desired)
+    assert damaged.held == right.held
+    assert step.table is not None
+
+
+@given(families, st.data())
+def test_an_early_part_takes_nothing_away(family: IPFamily, data: st.DataObject) -> None:
+    desired, _ = data.draw(histories(family, max_size=1))[-1]
+    held = data.draw(states)
+    plan = SyncPlan(family, desired, Delta(), full=True, complete=False)
+    step = full(plan, held, Places(block(family, "pointsman")), SCHEDULER)
+    after = carry_out(carry_out(held, step.requests.make), step.requests.clear)
+    assert held.items() <= after.items()
+
+
+@given(families, st.data())
+def test_the_table_is_left_alone_where_only_weights_change(family: IPFamily, data: st.DataObject) -> None:
+    """Who comes and goes concerns IPVS; the table only has to know of addresses, for hairpins."""
+    process = Process(family, {})
+    process.full(Model(NodeContext(family)))
+    for desired, delta in data.draw(histories(family)):
+        step = process.partial(desired, delta)
+        quiet = not (delta.node or delta.cluster_ips or delta.endpoint_addresses) and all(
+            old is not None
+            and new is not None
+            and not old.affinity
+            and not new.affinity
+            and (old.frontends, old.when_empty, old.drain) == (new.frontends, new.when_empty, new.drain)
+            and (bool(old.cluster), bool(old.local)) == (bool(new.cluster), bool(new.local))
+            for _, old, new in delta.services
+        )
+        assert not quiet or step.table is None
