@@ -56,6 +56,7 @@ class Job(Struct, frozen=True):
     env: Mapping[str, str]
     writable: Sequence[str]
     timeout: float | None
+    seed: str
 
 
 class Guest(Struct, frozen=True):
@@ -105,6 +106,7 @@ class Guest(Struct, frozen=True):
             env={**(os.environ if env is None else env), MARK: self.kernel.release},
             writable=[str(Path(folder).resolve()) for folder in self.writable],
             timeout=timeout,
+            seed=os.urandom(64).hex(),
         )
         for folder in job.writable:
             if not Path(folder).is_dir():

@@ -215,6 +215,17 @@ def test_what_kernels_have(version: str) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("version", ["6.1", "6.12", "7.2"])
+def test_randomness_is_there_at_once(version: str) -> None:
+    """Left alone, a guest's kernel gathers too little of it, and programs stand still in getrandom(2)."""
+    try:
+        kernel = find(version)
+    except VmUnavailable as error:
+        pytest.skip(error.reason)
+    program = "import os; os.getrandom(32, os.GRND_NONBLOCK)"
+    assert Guest(kernel, memory=512).run([sys.executable, "-S", "-c", program]).returncode == 0
+
+
 def test_packets_pass_through_nftables_in_a_guest(guest: Guest) -> None:
     out = bytearray()
     command = [sys.executable, "-m", "pointsman", "demo", "--json", "--connections", "40"]
