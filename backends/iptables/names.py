@@ -29,7 +29,7 @@ PER_SERVICE = (BRANCH, SERVICE, LOCAL, EXTERNAL, SOURCES, ENDPOINT)
 
 def hashed(text: str) -> str:
     """Sixteen letters and digits that stand for a text."""
-    return b32encode(sha256(text.encode()).digest()).decode()[:16]
+    return b32encode(sha256(text.encode()).digest()[:10]).decode()
 
 
 def display(name: ServicePortName) -> str:
