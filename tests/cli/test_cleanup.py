@@ -27,6 +27,11 @@ def cleanup(namespace: Namespace, *arguments: str, path: Path | None = None) -> 
     return done.returncode, done.stdout, done.stderr
 
 
+def about(said: str, *backends: str) -> list[str]:
+    """What was said about some backends; which others are installed is none of the tests' business."""
+    return [line for line in said.splitlines() if line.split()[0] in backends]
+
+
 def nft(namespace: Namespace, *arguments: str) -> list[str]:
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
     command = ["nft", *arguments]
@@ -45,7 +50,7 @@ def test_cleaning_up_what_is_clean(namespace: Namespace) -> None:
     for _ in range(2):
         status, said, complaints = cleanup(namespace)
         assert (status, complaints) == (0, "")
-        assert said.splitlines() == [
+        assert about(said, "nftables") == [
             "nftables IPv4: nothing to remove",
             "nftables IPv6: nothing to remove",
         ]
@@ -64,7 +69,9 @@ def test_the_rules_of_a_stopped_proxy_go_and_others_stay(namespace: Namespace, t
             assert process.end() == 0
     both = tables(namespace)
     assert len(both) == len(others) + 4
-    assert cleanup(namespace, "--instance=one")[:2] == (0, "nftables IPv4: removed\nnftables IPv6: removed\n")
+    status, said, _ = cleanup(namespace, "--instance=one")
+    assert status == 0
+    assert about(said, "nftables") == ["nftables IPv4: removed", "nftables IPv6: removed"]
     assert set(tables(namespace)) == {table for table in both if "one" not in table}
     assert "nothing" in cleanup(namespace, "--instance=one")[1]
     assert cleanup(namespace, "--instance=two")[0] == 0
@@ -75,7 +82,7 @@ def test_the_rules_of_a_stopped_proxy_go_and_others_stay(namespace: Namespace, t
 def test_a_backend_that_cannot_run_is_skipped_with_a_word(namespace: Namespace, tmp_path: Path) -> None:
     status, said, complaints = cleanup(namespace, path=Paper(tmp_path, unavailable=("IPv6",)).path)
     assert (status, complaints) == (0, "")
-    assert said.splitlines()[2:] == [
+    assert about(said, "paper") == [
         "paper IPv4: nothing to remove",
         "paper IPv6: skipped, it can't run here: there is no paper; buy some",
     ]
@@ -85,7 +92,7 @@ def test_a_backend_that_cannot_run_is_skipped_with_a_word(namespace: Namespace, 
 def test_one_that_fails_keeps_no_other_from_it(namespace: Namespace, tmp_path: Path) -> None:
     status, said, complaints = cleanup(namespace, path=Paper(tmp_path, broken=("cleanup",)).path)
     assert status == 1
-    assert said.splitlines() == ["nftables IPv4: nothing to remove", "nftables IPv6: nothing to remove"]
+    assert about(said, "nftables") == ["nftables IPv4: nothing to remove", "nftables IPv6: nothing to remove"]
     assert complaints.splitlines() == [
         "pointsman: paper IPv4: paper: the shredder is stuck",
         "pointsman: paper IPv6: paper: the shredder is stuck",
@@ -104,10 +111,9 @@ def test_without_privileges_nothing_is_said_to_be_clean(namespace: Namespace) ->
         check=False,
     )
     assert done.returncode == 1
-    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [
-        "nftables IPv4: skipped",
-        "nftables IPv6: skipped",
-    ]
+    said = [line.split(",")[0] for line in done.stdout.splitlines()]
+    assert {"nftables IPv4: skipped", "nftables IPv6: skipped"} <= set(said)
+    assert all(line.endswith(": skipped") for line in said)
     assert done.stderr == "pointsman: no backend can run here, so nothing was looked for\n"
 
 
