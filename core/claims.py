@@ -6,7 +6,7 @@ which they came, and nobody takes over an address in use by claiming it later.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -81,20 +81,20 @@ class Claims:
             local=state.local if Pool.LOCAL in used else (),
         )
 
-    def conflicts(self, names: Iterable[ServicePortName]) -> Mapping[ServicePortName, list[Conflict]]:
-        """For each of some service ports, the addresses it doesn't get."""
+    def conflicts(self, names: Iterable[ServicePortName]) -> dict[ServicePortName, list[Conflict]]:
+        """The addresses that some service ports claim and don't get, for those that have any."""
         found: dict[ServicePortName, list[Conflict]] = {}
         for name in names:
             state, created = self._states.get(name, (None, ""))
-            found[name] = [
-                Conflict(name, frontend.match, self._claims[frontend.match][0].name)
-                for frontend in (state.frontends if state else ())
-                if not self._wins(frontend, created, name)
-            ]
+            for frontend in state.frontends if state else ():
+                if not self._wins(frontend, created, name):
+                    winner = self._claims[frontend.match][0].name
+                    found.setdefault(name, []).append(Conflict(name, frontend.match, winner))
         return found
 
     def _wins(self, frontend: Frontend, created: str, name: ServicePortName) -> bool:
-        return self._claims[frontend.match][0] == _claim(frontend, created, name)
+        claims = self._claims[frontend.match]
+        return len(claims) == 1 or claims[0] == _claim(frontend, created, name)
 
     def _add(self, match: Match, claim: _Claim) -> set[ServicePortName]:
         """Add a claim; those whom a new winner concerns are returned."""

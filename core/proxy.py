@@ -37,6 +37,8 @@ class FamilyProxy:
         # Service ports whose applied state may differ from the resolved one, until a plan is done.
         self._unsettled: set[ServicePortName] = set()
         self._planned: set[ServicePortName] = set()
+        self._losers: set[ServicePortName] = set()
+        self._conflicts: Mapping[ServicePortName, Sequence[Conflict]] = {}
         self._full = True
         self._cold = True
         self._in_parts = False
@@ -75,6 +77,7 @@ class FamilyProxy:
         self._planned = set(self._unsettled)
         if not complete:
             self._planned = set(sorted(self._unsettled, key=self._urgency)[:chunk])
+        self._compare_conflicts()
         changes = ((name, self._claims.resolved(name)) for name in self._planned)
         desired, delta = advance(self.applied, changes, self._context)
         return SyncPlan(
@@ -104,15 +107,22 @@ class FamilyProxy:
         self._full = True
 
     def conflicts(self) -> Mapping[ServicePortName, Sequence[Conflict]]:
-        """For each service port that the last plan was about, the addresses it claims and doesn't get."""
-        return self._claims.conflicts(sorted(self._planned))
+        """The addresses that service ports claim and don't get: what the last plan found new or changed."""
+        return self._conflicts
+
+    def _compare_conflicts(self) -> None:
+        found = self._claims.conflicts(self._planned)
+        concerned = sorted(found.keys() | (self._losers & self._planned))
+        self._conflicts = {name: found.get(name, ()) for name in concerned}
+        self._losers = (self._losers - self._planned) | found.keys()
 
     def _recompute(self, services: Iterable[NamespacedName]) -> None:
         for service in services:
             ports = self.services.current.get(service, ())
             names = tuple(port.name for port in ports)
-            for gone in set(self._ports.get(service, ())).difference(names):
-                self._unsettled |= self._claims.put(gone, None, "")
+            for gone in self._ports.get(service, ()):
+                if gone not in names:
+                    self._unsettled |= self._claims.put(gone, None, "")
             for port in ports:
                 state = service_frontends(port, self.endpoints.endpoints(port.name), self._rules)
                 self._unsettled |= self._claims.put(port.name, state, port.created)

@@ -31,6 +31,8 @@ class Rejections:
     def report(self, key: object, rejections: Iterable[Rejection]) -> None:
         """Set all that is wrong at a key; nothing clears it."""
         now = tuple(dict.fromkeys(rejections))
+        if not now and key not in self._current:
+            return
         before = self._current.pop(key, ())
         if now:
             self._current[key] = now

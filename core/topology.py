@@ -9,6 +9,8 @@ from .endpointsmap import EndpointInfo
 from .model import Endpoint
 
 Candidates = Mapping[tuple[bytes, int], EndpointInfo]
+# An endpoint that may be chosen, with what its slice says of it.
+_Offer = tuple[Endpoint, EndpointInfo]
 
 
 class Selection(Struct, frozen=True):
@@ -31,38 +33,44 @@ def select(
         want_cluster: whether any frontend draws from the Cluster set (SEL-03).
         want_local: whether any frontend draws from the Local set.
     """
-    offered = {key: info for key, info in candidates.items() if _weight(info, weights) > 0}
-    ready = {key: info for key, info in offered.items() if info.ready}
-    draining = {key: i for key, i in offered.items() if not i.ready and i.serving and i.terminating}
-    cluster: Candidates = {}
+    ready: list[_Offer] = []
+    draining: list[_Offer] = []
+    for (address, port), info in candidates.items():
+        weight = _weight(info, weights)
+        if weight == 0:
+            continue
+        if info.ready:
+            ready.append((Endpoint(address, port, weight), info))
+        elif info.serving and info.terminating:
+            draining.append((Endpoint(address, port, weight), info))
+    cluster: list[_Offer] = []
     if want_cluster:
-        cluster = topologically_near(ready, zone) or draining
-    local: Candidates = {}
+        cluster = _topologically_near(ready, zone) or draining
+    local: list[_Offer] = []
     if want_local:
         local = _on_this_node(ready) or _on_this_node(draining)
-    return Selection(_pool(cluster, weights), _pool(local, weights), bool(ready or draining))
+    return Selection(_pool(cluster), _pool(local), bool(ready or draining))
 
 
-def topologically_near(ready: Candidates, zone: str) -> Candidates:
+def _topologically_near(ready: list[_Offer], zone: str) -> list[_Offer]:
     """Those of the ready endpoints that hints leave for this node (SEL-05…SEL-09).
 
     Node hints count first, then zone hints. A kind of hint counts only where every endpoint carries one and
     at least one names us; otherwise all endpoints stay.
     """
-    infos = ready.values()
-    if all(info.on_node is not None for info in infos):
-        ours = {key: info for key, info in ready.items() if info.on_node}
+    if all(info.on_node is not None for _, info in ready):
+        ours = [offer for offer in ready if offer[1].on_node]
         if ours:
             return ours
-    if zone and all(info.zones is not None for info in infos):
-        ours = {key: info for key, info in ready.items() if zone in (info.zones or ())}
+    if zone and all(info.zones is not None for _, info in ready):
+        ours = [offer for offer in ready if zone in (offer[1].zones or ())]
         if ours:
             return ours
     return ready
 
 
-def _on_this_node(candidates: Candidates) -> Candidates:
-    return {key: info for key, info in candidates.items() if info.local}
+def _on_this_node(offers: list[_Offer]) -> list[_Offer]:
+    return [offer for offer in offers if offer[1].local]
 
 
 def _weight(info: EndpointInfo, weights: Weights) -> int:
@@ -70,5 +78,5 @@ def _weight(info: EndpointInfo, weights: Weights) -> int:
     return 1 if said is None else said
 
 
-def _pool(chosen: Candidates, weights: Weights) -> tuple[Endpoint, ...]:
-    return tuple(sorted(Endpoint(ip, port, _weight(info, weights)) for (ip, port), info in chosen.items()))
+def _pool(chosen: list[_Offer]) -> tuple[Endpoint, ...]:
+    return tuple(sorted([endpoint for endpoint, _ in chosen]))
