@@ -40,6 +40,11 @@ class Budget:
         self.spent += rate
 
 
+def tail(statistic: float, freedom: int) -> float:
+    """The probability that a chi-squared variable is at least this large."""
+    return float(mpmath.gammainc(freedom / 2, statistic / 2, mpmath.inf, regularized=True))
+
+
 def evenness(counts: Mapping[Pick, int], shares: Mapping[Pick, float]) -> float:
     """The probability of counts as far from the shares as these, or farther (Pearson's chi-squared test).
 
@@ -55,7 +60,7 @@ def evenness(counts: Mapping[Pick, int], shares: Mapping[Pick, float]) -> float:
     statistic = sum(
         (counts.get(key, 0) - total * share) ** 2 / (total * share) for key, share in shares.items()
     )
-    return _survival(statistic, len(shares) - 1)
+    return tail(statistic, len(shares) - 1)
 
 
 def independence(picks: Sequence[Pick], shares: Mapping[Pick, float]) -> float:
@@ -96,16 +101,12 @@ def coverage(shares: Sequence[float]) -> int:
     return ceil(log(UNREACHED_RATE / (len(shares) + 1)) / log(1 - least))
 
 
-def _survival(statistic: float, freedom: int) -> float:
-    return float(mpmath.gammainc(freedom / 2, statistic / 2, mpmath.inf, regularized=True))
-
-
 def _critical(freedom: int) -> float:
     """The statistic that is exceeded at `ALARM_RATE`."""
     low, high = 0.0, 64.0 + 4 * freedom
     while high - low > 1e-6:
         middle = (low + high) / 2
-        if _survival(middle, freedom) > ALARM_RATE:
+        if tail(middle, freedom) > ALARM_RATE:
             low = middle
         else:
             high = middle
@@ -114,7 +115,7 @@ def _critical(freedom: int) -> float:
 
 def _acceptance(critical: float, freedom: int, noncentrality: float) -> float:
     """The distribution function of the noncentral chi-squared: a Poisson mixture of central ones."""
-    survival = _survival(critical, freedom)
+    survival = tail(critical, freedom)
     # With two more degrees of freedom, a central one's survival function has one more term of a known series.
     term = exp(freedom / 2 * log(critical / 2) - critical / 2 - lgamma(freedom / 2 + 1))
     weight, total, index = exp(-noncentrality / 2), 0.0, 0
