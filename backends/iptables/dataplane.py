@@ -14,7 +14,7 @@ from .kernel import Refused, Tools, Variant, allow_localnet, choose
 from .memory import Memory, memory
 from .observe import observed
 from .planner import difference, movement, removal, way_back
-from .probe import DEFAULT_INSTANCE, attempt, probe
+from .probe import DEFAULT_INSTANCE, attempt, check_permitted, probe
 from .services import Root
 from .sets import Sets
 from .state import State, frontends, read_tables
@@ -23,7 +23,8 @@ from .state import State, frontends, read_tables
 class IptablesDataplane:
     """One family's chains.
 
-    ``image`` is what the kernel is known to hold; None where that has to be found out.
+    ``image`` is what the kernel is known to hold; None where that has to be found out. ``settled`` says that
+    the chains were ours once: whoever flushes them takes the mark away, but not whose they are.
     """
 
     def __init__(self, settings: DataplaneSettings, variant: Variant | None) -> None:
@@ -35,6 +36,7 @@ class IptablesDataplane:
         self._memory: Memory | None = None
         self._sets = Sets(settings.family)
         self._image: Image | None = None
+        self._settled = False
 
     @hookimpl
     def dataplane_probe(self) -> Capabilities:
@@ -73,13 +75,16 @@ class IptablesDataplane:
     @hookimpl
     def dataplane_cleanup(self) -> bool:
         """See `Drive.dataplane_cleanup`."""
+        check_permitted(self._name)
         self._image = None
         state = self._read()
-        if state.owner is not None:
-            self._check_owner(state)
-        changes = removal(state) if state.owner is not None else Changes()
+        # What has no mark may be kube-proxy's, which is for somebody else to clean up; but not all of it is.
+        if not self._owns(state) or (state.owner == "" and not (self._settled or state.beyond_kube_proxy)):
+            return False
+        changes = removal(state)
         self._commit(changes)
-        gone = self._sets.destroy(set(self._held_sets())) if state.owner is not None else 0
+        gone = self._sets.destroy(set(self._held_sets()))
+        self._settled = False
         return bool(changes or gone)
 
     @hookimpl
@@ -103,6 +108,7 @@ class IptablesDataplane:
         gone = present.keys() - image.tables.sets.keys() if plan.complete else set()
         changes = difference(state, image.tables, keep_others=not plan.complete)
         report = self._write(changes, present, image.tables.sets, gone)
+        self._settled = True
         # After an early part of a cold start there is more than the image knows of.
         self._image = image if plan.complete else None
         return report
@@ -180,10 +186,15 @@ class IptablesDataplane:
         except OSError as error:
             raise SyncError(self._name, str(error)) from error
 
+    def _owns(self, state: State) -> bool:
+        """Whether the chains there are are ours, or kube-proxy's and ours to take over."""
+        unmarked = self._settled or self._instance == DEFAULT_INSTANCE
+        return state.owner == self._instance or (state.owner == "" and unmarked)
+
     def _check_owner(self, state: State) -> None:
         """KUBE-… names can't be shared: who else has them in this network namespace must go first."""
         owner = state.owner
-        if owner in (None, self._instance) or (owner == "" and self._instance == DEFAULT_INSTANCE):
+        if owner is None or self._owns(state):
             return
         whose = f"instance {owner}" if owner else "kube-proxy"
         raise BackendUnavailable(

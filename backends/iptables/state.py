@@ -73,6 +73,11 @@ class State(Struct):
                 return words[2].rstrip(",")
         return ""
 
+    @property
+    def beyond_kube_proxy(self) -> bool:
+        """Whether there is a chain that kube-proxy never makes."""
+        return ChainName("filter", names.CLUSTER_IPS) in self.chains
+
 
 def is_ours(chain: ChainName) -> bool:
     """Whether nobody but a service proxy has business in a chain."""

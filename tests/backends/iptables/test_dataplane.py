@@ -220,9 +220,36 @@ def test_another_instance_is_refused_where_the_names_are_taken(kernel: Kernel) -
 
     with pytest.raises(BackendUnavailable, match="belong to instance pointsman; stop it"):
         kernel.namespace.run(second.dataplane_probe)
-    with pytest.raises(BackendUnavailable, match="belong to instance pointsman; stop it"):
-        kernel.namespace.run(second.dataplane_cleanup)
+    assert kernel.namespace.run(second.dataplane_cleanup) is False
     kernel.namespace.run(second.dataplane_close)
+
+
+def test_a_flush_does_not_lock_an_instance_out(kernel: Kernel) -> None:
+    named = DataplaneSettings(IPFamily.IPV4, "named")
+    kernel.dataplane = IptablesDataplane(named, kernel.variant)
+    kernel.sync(seed(), full=True)
+
+    kernel.command("-t", "nat", "-F")
+    kernel.sync(seed(), full=True)
+
+    assert kernel.observe() == expected(seed())
+
+
+def test_chains_of_kube_proxy_are_taken_over_by_the_default_instance_alone(kernel: Kernel) -> None:
+    kernel.command("-t", "nat", "-N", "KUBE-SERVICES")
+    kernel.command("-t", "nat", "-N", "KUBE-SVC-AAAAAAAAAAAAAAAA")
+    kernel.command("-t", "nat", "-A", "PREROUTING", "-j", "KUBE-SERVICES")
+    second = IptablesDataplane(DataplaneSettings(IPFamily.IPV4, "second"), kernel.variant)
+    with pytest.raises(BackendUnavailable, match="belong to kube-proxy"):
+        kernel.namespace.run(second.dataplane_probe)
+    kernel.namespace.run(second.dataplane_close)
+    assert not kernel.namespace.run(kernel.dataplane.dataplane_cleanup)
+    assert "KUBE-SVC-AAAAAAAAAAAAAAAA" in kernel.save()
+
+    kernel.sync(seed(), full=True)
+
+    assert "KUBE-SVC-AAAAAAAAAAAAAAAA" not in kernel.save()
+    assert kernel.observe() == expected(seed())
 
 
 def test_a_probe_leaves_no_trace(kernel: Kernel) -> None:
