@@ -4,9 +4,9 @@ The inverse of :mod:`.netlink.rules`, for the shapes that are made of it. Of a r
 somebody else's work, the expressions are named.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from sys import byteorder
 
 from pointsman.core.addresses import Network, format_endpoint
@@ -32,7 +32,8 @@ _DYNSET = {nf.NFT_DYNSET_OP_ADD: "add", nf.NFT_DYNSET_OP_UPDATE: "update", nf.NF
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 
 
-def describe(expressions: Sequence[Expression]) -> str:
+@lru_cache(maxsize=1024)
+def describe(expressions: tuple[Expression, ...]) -> str:
     """A rule in nft's words; with anything unknown in it, the names of its expressions."""
     listing = _Listing()
     try:
