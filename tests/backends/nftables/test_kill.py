@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from pointsman.backends.nftables.dataplane import NftablesDataplane
 from pointsman.backends.nftables.layout import Layout, layout
 from pointsman.backends.nftables.netlink.netfilter import NetfilterSocket
-from pointsman.backends.nftables.observe import observed
 from pointsman.backends.nftables.planner import full
 from pointsman.backends.nftables.state import TableState, read
 from pointsman.backends.nftables.walk import follow
@@ -37,6 +36,7 @@ INSTANCE = "pointsman-killed"
 KILLS = int(os.environ.get("POINTSMAN_KILLS", "20"))
 ROOT = Path(__file__).parents[3]
 AT_LEAST_STARTED = 30.0
+LONG_ENOUGH = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,6 @@ def test_killed_at_any_moment(namespace: Namespace, data: st.DataObject) -> None
         table = Held(state)
         for packet in packets:
             assert ends(follow(table, packet)) in right(packet, old, new)
-        for model in (old, new):
-            if observed(layout(family, INSTANCE), state) == expected(model):
-                assert writes(state, model) == 0
         plan = SyncPlan(family, new, Delta(), full=True)
         assert namespace.run(dataplane.dataplane_sync, plan).writes == writes(state, new)
         assert namespace.run(dataplane.dataplane_observe) == expected(new)
@@ -89,7 +86,8 @@ def run_and_kill(namespace: Namespace, models: Sequence[Model], transactions: in
         ready, _, _ = select.select([process.stdout], [], [], AT_LEAST_STARTED)
         assert ready, "it never began"
         try:
-            process.wait(None if transactions else milliseconds / 1000)
+            # Between models that are alike no transaction is ever made.
+            process.wait(LONG_ENOUGH if transactions else milliseconds / 1000)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
