@@ -85,7 +85,9 @@ class KernelNetwork:
         done = threading.Event()
 
         def connect() -> None:
-            while not done.is_set():
+            last = False
+            while not last:
+                last = done.is_set()  # so that the last ones begin after all changes
                 outcomes.extend(
                     self.burst(client, destination, protocol, count=_AT_A_TIME, wait=_MEETING, source=None)
                 )
@@ -133,8 +135,9 @@ class KernelNetwork:
         a second.
         """
         for family in IPFamily:
-            for client, pod in itertools.product((NODE, OUTSIDE, *PODS), PODS):
-                destination = scene(family).address(pod), PORTS[0]
+            at = scene(family)
+            servers = [*((at.address(pod), PORTS[0]) for pod in PODS), (at.real_load_balancer_ip, REAL_PORT)]
+            for client, destination in itertools.product((NODE, OUTSIDE, *PODS), servers):
                 self.burst(client, destination, Protocol.TCP, count=1, wait=_MEETING, source=None)
 
 

@@ -139,11 +139,15 @@ class Scene:
         """The first packet of a connection as the node under test meets it."""
         packed = parse_address(destination)
         to_node = destination in self.node_addresses or is_loopback(packed)
-        if source is None:
-            # A kernel that sends to itself uses the address that it sends to.
-            source = destination if client == NODE and to_node else self.address(client)
         interface = None if client == NODE else self.interface_of(client)
+        source = source or self._source(client, destination, to_node=to_node)
         return Packet(parse_address(source), packed, port, protocol, interface, to_node)
+
+    def _source(self, client: str, destination: str, *, to_node: bool) -> str:
+        """The address that a client's kernel chooses: sending to itself, the one that it sends to."""
+        if client != NODE:
+            return self.address(client)
+        return destination if to_node else self.node_address_towards(self.owner(destination) or ROUTER)
 
     def pod_cidr(self) -> str:
         """The network of the pods on the node under test."""

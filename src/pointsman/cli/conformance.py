@@ -18,9 +18,9 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "conformance",
         help="hold backends to the conformance suite",
-        description="Play every case of the conformance suite for each backend: simulated ones as anybody, all"
-        " others as root, in network namespaces that end with the run. Exits with 0 if all passed, 1 if a case"
-        " failed, 2 if asked for what there isn't, 6 if a core case could not be played on this machine.",
+        description="Play every case of the conformance suite for each backend: simulated ones as anybody,"
+        " all others as root, in network namespaces that end with the run. Exits with 0 if all passed, 1 if a"
+        " case failed, 2 if asked for what there isn't, 6 if a core case can't be played on this machine.",
         epilog="What follows -- goes to pytest, such as: pointsman conformance --backend memory -- -x -vv",
         allow_abbrev=False,
     )

@@ -1,0 +1,55 @@
+"""``pointsman conformance``: the same suite for people who don't think of pytest."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pointsman.cli import main
+
+NAME = "test_a_pod_that_is_the_only_endpoint_reaches_itself"
+
+
+def command(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "pointsman", "conformance", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_it_plays_cases_and_ends_as_they_do(tmp_path: Path) -> None:
+    """Whatever settings for pytest lie about where it is called, and it leaves nothing there."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --nonsense\npython_files = nothing.py\n")
+    before = sorted(tmp_path.rglob("*"))
+    done = command(tmp_path, "--backend", "memory", "--family", "6", "-k", NAME, "--", "-v")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{NAME}[memory-IPv6] PASSED" in done.stdout
+    assert "memory: passed (1 passed)" in done.stdout
+    assert "warning" not in done.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_selection_of_nothing_is_no_success(tmp_path: Path) -> None:
+    done = command(tmp_path, "--backend", "memory", "-k", "nonesuch")
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_an_unknown_backend_is_named_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conformance", "--backend", "nonesuch"]) == 2
+    said = capsys.readouterr().err
+    assert "--backend nonesuch: there is no such backend; installed: " in said
+    assert "memory" in said
+
+
+@pytest.mark.parametrize("missing", ["mpmath", "pytest"])
+def test_without_the_extra_it_says_what_to_install(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert main(["conformance", "--backend", "memory"]) == 1
+    assert f"needs {missing}; pip install 'pointsman[conformance]'" in capsys.readouterr().err
