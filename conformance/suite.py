@@ -75,18 +75,17 @@ class Suite:
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Check what cases say of themselves, and leave out what the families asked for leave no room for."""
-        left_out = []
+        left_out: set[pytest.Item] = set()
         for item in items:
             variant = _variant(item)
             if variant is None:
                 continue
-            described = _described(item, variant)
-            item.user_properties += described
-            alone = len(self._families) == 1 or variant.family is not self._families[0]
-            if alone and item.get_closest_marker("dual_stack"):
-                left_out.append(item)
+            item.user_properties += _described(item, variant)
+            both = len(self._families) > 1 and variant.family is self._families[0]
+            if item.get_closest_marker("dual_stack") and not both:
+                left_out.add(item)
         if left_out:
-            config.hook.pytest_deselected(items=left_out)
+            config.hook.pytest_deselected(items=list(left_out))
             items[:] = [item for item in items if item not in left_out]
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -95,16 +94,18 @@ class Suite:
         if variant is None:
             return
         stage = self._stages.of(variant.backend)
-        missing = stage if isinstance(stage, NotHere) else stage.missing.get(variant.family)
-        if missing is not None:
-            pytest.skip(f"not here: {missing}")
-        assert isinstance(stage, Stage)
+        if isinstance(stage, NotHere):
+            pytest.skip(f"not here: {stage}")
+        needed = self._families if item.get_closest_marker("dual_stack") else (variant.family,)
+        for family in needed:
+            if family in stage.missing:
+                pytest.skip(f"not here: {family}: {stage.missing[family]}")
         for feature in _features(item) - CORE:
             support = stage.support(feature, variant.family)
             if support.level is Level.NOT_IMPLEMENTED:
                 item.add_marker(pytest.mark.xfail(reason=support.reason, strict=True))
             elif support.level is not Level.SUPPORTED:
-                pytest.skip(f"{support.level}: {feature}: {support.reason}")
+                pytest.skip(f"{support.level.replace('-', ' ')}: {feature}: {support.reason}")
 
     @pytest.fixture
     def world(self, request: pytest.FixtureRequest, variant: Variant) -> Iterator[World]:

@@ -1,5 +1,7 @@
 """Load balancer addresses and external IPs: served on every node, whoever has them."""
 
+from ipaddress import ip_address
+
 import pytest
 
 from pointsman.conformance.answers import KEPT, MASQUERADED, REJECTED, UNANSWERED, forwarded, untouched
@@ -366,3 +368,15 @@ def test_addresses_that_can_not_be_read_are_skipped(world: World) -> None:
     )
     for address in (vip, outer):
         assert world.answers(OUTSIDE, address, 80) == forwarded("pod-a", source=MASQUERADED), address
+
+
+@pytest.mark.semantics("IN-SVC-05")
+def test_addresses_may_be_written_in_full(world: World) -> None:
+    """With leading zeros they are the same addresses, in IPv4 decimal ones too."""
+    outer = world.scene.external_ip()
+    in_full = ".".join(octet.zfill(3) for octet in outer.split("."))
+    if world.family is IPFamily.IPV6:
+        in_full = ip_address(outer).exploded.upper()
+    assert in_full != outer
+    world.apply(service("web", world.scene.cluster_ip(), externalIPs=[in_full]), world.slice("web", "pod-a"))
+    assert world.answers(OUTSIDE, outer, 80) == forwarded("pod-a", source=MASQUERADED)

@@ -72,6 +72,13 @@ def test_a_family_that_can_not_be_had_leaves_the_other_one(mutants: Path) -> Non
     }
 
 
+def test_cases_about_both_families_are_not_played_with_one(mutants: Path) -> None:
+    run = play(mutants, "pointsman.conformance.cases.test_dual_stack", "--backend", "absent-ipv6")
+    assert run.status == NOT_HERE, run.output
+    assert {case.outcome for case in run.cases} == {"skipped"}
+    assert "not here: IPv6: the kernel lacks magic; load its module magic" in run.output
+
+
 def test_a_failure_weighs_more_than_what_could_not_be_played(mutants: Path) -> None:
     run = play(mutants, CASE, "--backend", "absent", "--backend", "ForgetsHairpins")
     assert run.status == pytest.ExitCode.TESTS_FAILED
