@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test dev clean nft
+.PHONY: help demo test dev clean programs
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,7 +22,7 @@ demo: $(VENV)/.demo ## set up, then show a Service at work in network namespaces
 	@$(VENV)/bin/pointsman demo $(ARGS)
 
 # A version that pyenv has but not switched on is no more than a shim that fails: tox is shown them all.
-test: $(VENV)/.tox nft ## set up, then run every check (root; without it the tests that need it are skipped); ARGS="-e py311"
+test: $(VENV)/.tox programs ## set up, then run every check (root; without it the tests that need it are skipped); ARGS="-e py311"
 	@PATH="$$PATH$$(command -v pyenv >/dev/null && printf ':%s' "$$(pyenv root)"/versions/*/bin)" \
 		$(VENV)/bin/tox run --quiet $(ARGS)
 
@@ -32,10 +32,17 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) .tox build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The product never runs nft; tests compare with it what they read from the kernel.
-nft:
-	@command -v nft >/dev/null || test -x /usr/sbin/nft || $(call debian,nftables) \
-		|| echo "Going on: tests that need nft are skipped" >&2
+# The iptables backend runs iptables' programs; nft is for tests alone, which compare what they read with it.
+programs:
+	@for program in nft:nftables iptables:iptables; do \
+		command -v $${program%:*} >/dev/null || test -x /usr/sbin/$${program%:*} || echo $${program#*:}; \
+	done | while read -r package; do \
+		$(MAKE) --no-print-directory debian-$$package \
+			|| echo "Going on: tests that need $$package are skipped" >&2; \
+	done
+
+debian-%:
+	@$(call debian,$*)
 
 # Debian packages ensurepip apart from Python, and venv needs it.
 $(VENV)/bin/pip:
