@@ -1,13 +1,16 @@
 """The engine: events in, syncs out, and what people are told."""
 
+import logging
+
 import pytest
 
 from pointsman.core.addresses import IPFamily
 from pointsman.core.apis import Service, ServiceCIDR
 from pointsman.core.config import ProxyConfig
 from pointsman.core.endpointsmap import TRIGGER_TIME
-from pointsman.core.engine import KINDS
+from pointsman.core.engine import IDLE_SECONDS, KINDS
 from pointsman.core.model import Masquerade, NamespacedName
+from pointsman.core.source import Rejection
 
 from .fakes import Bench, failure
 from .objects import NODE, draining, endpoint, endpoint_slice, node, service, service_port
@@ -132,3 +135,70 @@ def test_settings_hold_without_any_node_object() -> None:
     bench.engine.run_due()
     (state,) = bench.script.plans[-1].desired.services.values()
     assert state.frontends[0].near.masquerade is Masquerade.ALWAYS
+
+
+def test_a_part_of_a_cold_start_that_fails_stops_it_until_the_retry() -> None:
+    bench = Bench()
+    bench.script.chunk = 1
+    bench.engine.probe()
+    for kind in KINDS:
+        services = [service(f"svc-{n}", f"10.96.0.{n}") for n in (1, 2, 3)]
+        bench.engine.replaced(kind, services if kind is Service else [])
+    carried_out = len(bench.script.plans)
+    bench.script.on_sync = lambda plan: bench.script.failures.extend(
+        [failure()] if len(bench.script.plans) == carried_out + 2 else []
+    )
+    assert [plan.complete for plan in bench.run()] == [False, False]
+    assert bench.run() == []
+    bench.clock.advance(bench.config.sync_period)
+    plans = bench.run()
+    assert [plan.complete for plan in plans] == [False, True]
+    assert [plan.full for plan in plans] == [True, True]
+    assert len(plans[-1].desired.services) == 3
+
+
+def test_an_idle_engine_looks_at_the_kernel_now_and_then() -> None:
+    bench = Bench()
+    bench.list_all()
+    assert bench.engine.wait() == IDLE_SECONDS
+    bench.clock.advance(IDLE_SECONDS)
+    (plan,) = bench.run()
+    assert plan.full
+    assert not plan.delta
+
+
+def test_a_look_at_the_kernel_can_be_asked_for() -> None:
+    bench = Bench()
+    bench.list_all()
+    bench.engine.request_full(IPFamily.IPV4)
+    assert bench.engine.wait() == 0
+    (plan,) = bench.run()
+    assert plan.full
+
+
+def test_what_sources_find_wrong_is_told_and_forgotten() -> None:
+    bench = Bench()
+    wrong = Rejection("Service", "shop/web", "$", "not JSON", "web.json")
+    bench.engine.rejected("web.json", [wrong])
+    assert list(bench.engine.rejections) == [wrong]
+    bench.engine.rejected("web.json", [])
+    assert list(bench.engine.rejections) == []
+
+
+def test_syncs_and_failures_are_logged_with_what_was_kept(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench()
+    bench.script.failures = [failure("no memory")]
+    bench.list_all()
+    bench.clock.advance(bench.config.sync_period)
+    bench.engine.updated(service())
+    bench.run()
+    failed, synced = (vars(record) for record in caplog.records if record.name.endswith("engine"))
+    assert (failed["message"], failed["error"]) == ("sync_failed", "script: no memory")
+    assert failed["kept"]
+    assert (synced["message"], synced["services"], synced["changed"], synced["full"]) == (
+        "synced",
+        1,
+        1,
+        True,
+    )
