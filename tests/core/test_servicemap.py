@@ -1,4 +1,4 @@
-"""What the contract has no number for: our own annotations on Services and slices, and what is kept of both."""
+"""What the contract has no number for: our own annotations, and what is kept of both kinds of object."""
 
 import pytest
 
