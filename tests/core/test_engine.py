@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from pointsman.core.addresses import IPFamily
-from pointsman.core.apis import Service, ServiceCIDR
+from pointsman.core.apis import ApiObject, EndpointSlice, Kind, Service, ServiceCIDR
 from pointsman.core.config import ProxyConfig
 from pointsman.core.endpointsmap import TRIGGER_TIME
 from pointsman.core.engine import IDLE_SECONDS, KINDS
@@ -13,7 +13,17 @@ from pointsman.core.model import Masquerade, NamespacedName
 from pointsman.core.source import Rejection
 
 from .fakes import Bench, failure
-from .objects import NODE, draining, endpoint, endpoint_slice, node, service, service_port
+from .objects import (
+    NODE,
+    draining,
+    endpoint,
+    endpoint_slice,
+    node,
+    port_name,
+    service,
+    service_cidr,
+    service_port,
+)
 
 
 def test_observers_learn_of_stale_udp_endpoints_that_no_frontend_used() -> None:
@@ -202,3 +212,25 @@ def test_syncs_and_failures_are_logged_with_what_was_kept(caplog: pytest.LogCapt
         1,
         True,
     )
+
+
+def test_what_a_list_lacks_is_gone() -> None:
+    bench = Bench()
+    bench.list_all()
+    full: dict[Kind, list[ApiObject]] = {
+        Service: [service(), service("db", "10.96.0.2")],
+        EndpointSlice: [
+            endpoint_slice([endpoint("10.0.0.1")]),
+            endpoint_slice([endpoint("10.0.0.2")], name="b"),
+        ],
+        ServiceCIDR: [service_cidr("a", "10.96.0.0/16"), service_cidr("b", "10.97.0.0/16")],
+    }
+    for kind, objects in full.items():
+        bench.engine.replaced(kind, objects)
+    bench.run()
+    for kind, objects in full.items():
+        bench.engine.replaced(kind, objects[1:])
+    (plan,) = bench.run()
+    assert set(plan.desired.services) == {port_name("db")}
+    assert list(map(str, plan.desired.node.service_cidrs)) == ["10.97.0.0/16"]
+    assert [name.name for name in bench.engine.families[IPFamily.IPV4].proxy.endpoints.current] == ["b"]
