@@ -119,7 +119,8 @@ def _add_route(netlink: IPRoute, route: Route, interface: int) -> None:
 def own_address(netlink: IPRoute, address: str) -> None:
     """Make an address this machine's own; nothing happens if it is."""
     prefix = family_of(parse_address(address)).address_length * 8
-    netlink.addr("replace", index=LOOPBACK, address=address, prefixlen=prefix)
+    how: dict[str, object] = {"flags": _NODAD} if ":" in address else {}
+    netlink.addr("replace", index=LOOPBACK, address=address, prefixlen=prefix, **how)
 
 
 def _swallow(netlink: IPRoute) -> None:

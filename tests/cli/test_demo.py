@@ -78,10 +78,12 @@ def test_an_interrupted_demo_ends_at_once_without_a_traceback() -> None:
 def test_a_backend_that_touches_no_packet_says_so() -> None:
     done = demo("--backend", "memory")
     assert done.returncode == 1
-    assert "no packet meets it; choose nftables" in done.stderr
+    assert "no packet meets it; choose " in done.stderr
+    assert "nftables" in done.stderr.partition("choose ")[2]
 
 
 def test_an_unknown_backend_is_told_with_those_there_are() -> None:
     done = demo("--backend", "magic")
     assert done.returncode == 2
-    assert "installed are memory, nftables" in done.stderr
+    installed = done.stderr.partition("installed are ")[2].strip().split(", ")
+    assert {"memory", "nftables"} <= set(installed)
