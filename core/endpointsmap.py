@@ -68,6 +68,7 @@ class EndpointsMap:
     def __init__(self, family: IPFamily, node_name: str, *, since: float = 0.0) -> None:
         """``since``, in seconds since the epoch: changes caused earlier are nobody's latency (TRK-06)."""
         self._family = family
+        self._address_type = str(family)
         self._since = since
         self._node_name = node_name
         self._tracker: ChangeTracker[NamespacedName, SliceInfo] = ChangeTracker()
@@ -78,8 +79,14 @@ class EndpointsMap:
         self.pending = self._tracker.pending
 
     def update(self, slice_: EndpointSlice) -> list[Rejection]:
-        """Take in an added or changed EndpointSlice; what was wrong with parts of it is returned."""
+        """Take in an added or changed EndpointSlice; what was wrong with parts of it is returned.
+
+        One of another family, or of host names, holds nothing for us (IN-EPS-02).
+        """
         name = NamespacedName(slice_.metadata.namespace, slice_.metadata.name)
+        if slice_.address_type != self._address_type:
+            self._set(name, None, None)
+            return []
         reader = _Reader(slice_, self._family, self._node_name)
         info = reader.info()
         trigger = None if info is None else reader.trigger_time()
@@ -167,10 +174,10 @@ class _Reader:
         self.rejections: list[Rejection] = []
 
     def info(self) -> SliceInfo | None:
-        """What counts of the slice; None if it isn't ours to read (IN-EPS-01, IN-EPS-02)."""
+        """What counts of the slice; None if it isn't ours to read (IN-EPS-01)."""
         labels: Mapping[str, str] = self._slice.metadata.labels or {}
         service = labels.get(SERVICE_NAME)
-        if HEADLESS in labels or not service or self._slice.address_type != str(self._family):
+        if HEADLESS in labels or not service:
             return None
         if not is_dns_label(service):
             self._reject(f"$.metadata.labels[{SERVICE_NAME}]", f"{service[:80]!r} is not a Service's name")
