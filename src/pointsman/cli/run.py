@@ -3,11 +3,12 @@
 import argparse
 import logging
 import signal
+import socket
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from functools import partial
-from types import FrameType
 
 from pointsman import __version__
 from pointsman.core.addresses import IPFamily, family_of
@@ -109,16 +110,24 @@ def _keep_watch(loop: EventLoop, engine: Engine, selection: Selection, ends: Exi
 
 
 def _stop_on_signals(loop: EventLoop) -> list[signal.Signals]:
-    """Have SIGTERM and SIGINT stop the loop; they are listed as they come."""
-    received: list[signal.Signals] = []
+    """Have SIGTERM and SIGINT stop the loop; they are listed as they come.
 
-    def stop(signum: int, _frame: FrameType | None) -> None:
-        # No word here: the signal may have come in the midst of writing one.
-        received.append(signal.Signals(signum))
+    A thread waits for them. Python's own handlers run on the main thread between two steps of the program:
+    one that comes as the loop is about to wait for news would be heard only when there is some.
+    """
+    received: list[signal.Signals] = []
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.detach())
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda _signum, _frame: None)
+
+    def wait() -> None:
+        with heard:
+            received.append(signal.Signals(heard.recv(1)[0]))
         loop.stop()
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, stop)
+    threading.Thread(target=wait, name="signals", daemon=True).start()
     return received
 
 
