@@ -1,0 +1,56 @@
+"""What the daemon says of itself in the log: how it starts, what looks like a mistake, when it serves."""
+
+import logging
+import time
+
+from pointsman import __version__
+from pointsman.core.addresses import IPFamily, family_of
+from pointsman.core.config import LocalMode, ProxyConfig
+from pointsman.core.hookspecs import hookimpl
+from pointsman.core.plan import SyncPlan, SyncReport
+
+log = logging.getLogger(__name__)
+
+
+def announce(config: ProxyConfig) -> None:
+    """Say what starts."""
+    log.info(
+        "starting",
+        extra={
+            "version": __version__,
+            "backend": config.proxy_mode,
+            "families": [str(family) for family in config.families],
+            "instance": config.instance,
+            "node": config.node_name,
+        },
+    )
+
+
+def warn(config: ProxyConfig) -> None:
+    """Say what is likely to be a mistake, though it can be served (CFG-05)."""
+    known = {family_of(network.address) for network in config.cluster_cidrs}
+    unknown = [str(family) for family in config.families if family not in known]
+    if config.local_mode is LocalMode.CLUSTER_CIDR and unknown:
+        log.warning(
+            "local_pods_unknown",
+            extra={
+                "families": unknown,
+                "effect": "clients outside the pods' network are not masqueraded on their way to a ClusterIP",
+                "remedy": "give --cluster-cidr, or another --detect-local-mode",
+            },
+        )
+
+
+class FirstSync:
+    """Says when every family has been synced once."""
+
+    def __init__(self, families: tuple[IPFamily, ...]) -> None:
+        self._waiting = set(families)
+        self._began = time.monotonic()
+
+    @hookimpl
+    def pointsman_after_sync(self, plan: SyncPlan, report: SyncReport | None) -> None:
+        if report is not None and plan.complete and plan.family in self._waiting:
+            self._waiting.remove(plan.family)
+            if not self._waiting:
+                log.info("ready", extra={"seconds": round(time.monotonic() - self._began, 3)})

@@ -1,0 +1,99 @@
+"""The daemon: its parts, made, brought together, started in order, and stopped the other way round.
+
+To add a part: write a function that makes it of plain values, registers it with ``plugins`` if it observes,
+starts it, and leaves its stop with ``ends``; then call it from `serve`, where the order is right.
+"""
+
+import logging
+from contextlib import ExitStack
+from functools import partial
+
+from msgspec import Struct
+
+from pointsman.core.addresses import IPFamily
+from pointsman.core.audit import Auditor, AuditThread
+from pointsman.core.backend import DataplaneSettings
+from pointsman.core.config import ProxyConfig
+from pointsman.core.engine import Engine
+from pointsman.core.loop import EventLoop
+from pointsman.core.plugins import Dataplane, Plugins
+from pointsman.core.source import Source
+from pointsman.core.unsupported import UnsupportedFeatures
+from pointsman.plugins.interface_addresses import InterfaceAddresses
+
+from .announcements import FirstSync, announce, warn
+from .selection import Selection
+from .signals import stop_on_signals
+
+log = logging.getLogger(__name__)
+
+
+class Decided(Struct, frozen=True):
+    """What is settled before anything starts."""
+
+    config: ProxyConfig
+    selection: Selection
+    source: Source
+
+
+def serve(decided: Decided, plugins: Plugins) -> None:
+    """Serve until a signal comes. Whatever was started is stopped; what the kernel holds stays."""
+    config = decided.config
+    with ExitStack() as ends:
+        engine = _engine(decided, plugins, ends)
+        plugins.register(UnsupportedFeatures(decided.selection.capabilities, engine.rejections))
+        plugins.register(FirstSync(config.families))
+        ends.callback(plugins.shutdown)
+        loop = EventLoop(engine)
+        received = stop_on_signals(loop)
+        announce(config)
+        warn(config)
+        # First of all the addresses, so that not even the first sync goes without them.
+        _follow_addresses(loop, engine, ends)
+        ends.callback(decided.source.stop)
+        decided.source.start(loop)
+        _keep_watch(loop, engine, decided.selection, ends)
+        loop.run()
+        log.info("stopping", extra={"signal": received[0].name, "kept": "the rules; they go on serving"})
+
+
+def _engine(decided: Decided, plugins: Plugins, ends: ExitStack) -> Engine:
+    """The engine and a dataplane for each family, which can work here."""
+    dataplanes = {}
+    for family in decided.config.families:
+        settings = DataplaneSettings(family, decided.config.instance)
+        dataplanes[family] = Dataplane(decided.selection.spec, settings)
+        ends.callback(dataplanes[family].close)
+    engine = Engine(decided.config, dataplanes, plugins)
+    engine.probe()
+    return engine
+
+
+def _follow_addresses(loop: EventLoop, engine: Engine, ends: ExitStack) -> None:
+    """Have the engine know the addresses of this node's interfaces, now and later (SVC-NP-06)."""
+    addresses = InterfaceAddresses(
+        lambda now: loop.call(lambda: engine.set_interface_addresses(now)), loop.failed
+    )
+    ends.callback(addresses.stop)
+    addresses.start()
+
+
+def _keep_watch(loop: EventLoop, engine: Engine, selection: Selection, ends: ExitStack) -> None:
+    """Have the engine told of what others do to the kernel's rules: at once if possible, else by an audit."""
+
+    def changed(family: IPFamily, how: str) -> None:
+        loop.call(lambda: engine.kernel_changed(family, how))
+
+    readers = {}
+    for family, state in engine.families.items():
+        state.dataplane.watch(partial(changed, family, "somebody else wrote to it"))
+        if not selection.spec.simulated:  # what is only simulated, another instance couldn't read
+            readers[family] = Dataplane(selection.spec, state.dataplane.settings)
+            ends.callback(readers[family].close)
+    if not readers:
+        return
+    audits = AuditThread(
+        Auditor(lambda family: engine.families[family].proxy.applied, readers, changed), tuple(readers)
+    )
+    ends.callback(audits.stop)
+    audits.start()
