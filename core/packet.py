@@ -5,7 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from .addresses import format_address, format_endpoint
-from .model import Endpoint, Protocol
+from .model import Endpoint, Protocol, ServicePortName
 
 
 class Packet(Struct, frozen=True):
@@ -67,8 +67,23 @@ class Step(Struct, frozen=True):
     probability: float = 1.0
 
 
+class Affinity(Struct, frozen=True):
+    """That a service port remembers its clients, by whichever of its addresses they come (AFF-02).
+
+    A client meets the same endpoint again as long as it was away for less than ``seconds`` (AFF-01).
+    """
+
+    service: ServicePortName
+    seconds: int
+
+
 class Trace(Struct, frozen=True):
-    """A verdict and the way to it."""
+    """A verdict and the way to it.
+
+    ``affinity`` is what an earlier connection of the same client may have narrowed the verdict by. Only
+    dataplanes that are simulated have to tell it: where there is a kernel, it remembers by itself.
+    """
 
     verdict: Verdict
     steps: tuple[Step, ...]
+    affinity: Affinity | None = None

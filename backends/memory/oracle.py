@@ -23,7 +23,7 @@ from pointsman.core.model import (
     NodeContext,
     ServiceFrontends,
 )
-from pointsman.core.packet import Action, Packet, Trace, Verdict
+from pointsman.core.packet import Action, Affinity, Packet, Trace, Verdict
 from pointsman.core.plan import Delta
 
 from .decision import Client, Decision
@@ -73,7 +73,7 @@ class Oracle(Struct):
     def trace(self, packet: Packet) -> Trace:
         """What becomes of a packet, and why."""
         decision = self.decide(packet)
-        return Trace(decision.verdict, tuple(tell(packet, decision)))
+        return Trace(decision.verdict, tuple(tell(packet, decision)), _affinity(decision))
 
     def decide(self, packet: Packet) -> Decision:
         """What becomes of a packet, with every choice made on the way."""
@@ -112,6 +112,13 @@ class Oracle(Struct):
         if any(packet.destination in network for network in self.node.service_cidrs):
             return Action.DROP
         return Action.PASS
+
+
+def _affinity(decision: Decision) -> Affinity | None:
+    service = decision.service
+    if service is None or not service.affinity or decision.verdict.action is not Action.FORWARD:
+        return None
+    return Affinity(service.name, service.affinity)
 
 
 def client_of(packet: Packet, local: LocalTraffic | None) -> Client:
