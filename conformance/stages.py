@@ -1,6 +1,6 @@
 """Where cases are played: for each backend its proxy and a network, set up once for a whole run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -74,6 +74,10 @@ class Stages:
         if backend not in self._known:
             self._known[backend] = self._set_up(self._plugins.backends[backend])
         return self._known[backend]
+
+    def known(self) -> Mapping[str, Stage | NotHere]:
+        """All that were asked for so far."""
+        return self._known
 
     def close(self) -> None:
         """Take everything down."""

@@ -1,75 +1,141 @@
-"""What a run comes to: counted from pytest's reports, so that it holds for runs on several processes too."""
+"""What a run comes to: taken from pytest's reports, so that it holds for runs on several processes too."""
 
+import os
+import platform
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from .statistics import RUN_BUDGET
+from pointsman import __version__
+from pointsman.conformance import report
+from pointsman.conformance.report.model import BackendReport, Environment, Outcome, Report, SuiteInfo, Verdict
+from pointsman.conformance.report.verdict import WORDS, Judgement, judge, lacks_here, summary
+
+from .account import Account, Known, merged
+from .results import Results
+from .version import SUITE_VERSION, digest
 
 NOT_HERE = 6
 """The exit status of a run in which nothing failed, but a core case could not be played on this machine."""
 
+_ACCOUNT = "pointsman"
+
 
 class Tally:
-    """Per backend: what passed, what failed, what wasn't played and why."""
+    """Per backend: what passed, what failed, what wasn't played and why.
 
-    def __init__(self, backends: Sequence[str]) -> None:
-        self._outcomes: dict[str, Counter[str]] = {backend: Counter() for backend in backends}
-        self._reasons: dict[str, Counter[str]] = {backend: Counter() for backend in backends}
-        self._partial: set[str] = set()
-        self._false_alarms = dict.fromkeys(backends, 0.0)
+    Args:
+        config: of the run.
+        backends: those that are held to the suite.
+        families: those that were asked for.
+        account: what this process knows of the run so far.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        backends: Sequence[str],
+        families: Sequence[str],
+        account: Callable[[], Account],
+    ) -> None:
+        self._config = config
+        self._backends = backends
+        self._families = tuple(families)
+        self._own_account = account
+        self._accounts: list[Account] = []
+        self._results = Results()
+        self._began = time.time()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count one case."""
-        properties = dict(report.user_properties)
-        backend = properties.get("backend")
-        if not isinstance(backend, str) or backend not in self._outcomes:
-            return
-        if report.when == "teardown":
-            self._false_alarms[backend] += float(str(properties.get("false alarms", 0.0)))
-        if report.when == "call" or not report.passed:
-            self._outcomes[backend]["xfailed" if hasattr(report, "wasxfail") else report.outcome] += 1
-        if report.skipped and not hasattr(report, "wasxfail"):
-            self._reasons[backend][_reason(report)] += 1
-            if properties.get("core"):
-                self._partial.add(backend)
+        """Count one phase of a case."""
+        self._results.add(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Take the account of another process of this run, if it lived to give one."""
+        told = getattr(node, "workeroutput", {}).get(_ACCOUNT)
+        if told is not None:
+            self._accounts.append(msgspec.json.decode(told, type=Account))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Never end well where a core case wasn't played, or too much was left to chance."""
+        """Write the reports; never end well where a core case wasn't played, or much was left to chance."""
+        account = self._own_account()
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput[_ACCOUNT] = msgspec.json.encode(account).decode()
+            return
+        self._accounts.append(account)
         if session.exitstatus == pytest.ExitCode.OK:
-            if self._over_budget():
+            if any(self._judgement(one).verdict is Verdict.NOT_CONFORMANT for one in self._backends):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            elif self._partial:
+            elif lacks_here(self._results.all()):
                 session.exitstatus = NOT_HERE
+        for name in self._config.getoption("conformance_report"):
+            report.write(self._report(), Path(name))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what it comes to."""
         terminalreporter.section("conformance")
-        for backend, outcomes in self._outcomes.items():
-            numbers = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
-            terminalreporter.line(f"{backend}: {self._verdict(backend)} ({numbers or 'no cases'})")
-            for reason, number in self._reasons[backend].items():
-                terminalreporter.line(f"  {number} not played: {reason}")
-            chance = self._false_alarms[backend]
+        for backend in self._backends:
+            own = self._results.of(backend)
+            terminalreporter.line(f"{backend}: {self._judgement(backend)} ({summary(own) or 'no cases'})")
+            played = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_IMPLEMENTED)
+            reasons = Counter((one.outcome, one.message) for one in own if one.outcome not in played)
+            for (outcome, reason), number in reasons.items():
+                terminalreporter.line(f"  {number} not played: {WORDS[outcome]}: {reason}")
+            chance = self._results.false_alarms(backend)
             terminalreporter.line(f"  by chance alone, a run like this fails with probability {chance:.1g}")
+        for name in self._config.getoption("conformance_report"):
+            terminalreporter.line(f"report: {name}")
 
-    def _verdict(self, backend: str) -> str:
-        outcomes = self._outcomes[backend]
-        if outcomes["failed"]:
-            return "failed"
-        if backend in self._over_budget():
-            return f"failed: left more than {RUN_BUDGET} to chance"
-        if backend in self._partial:
-            return "partial, core cases were not played"
-        return "passed" if outcomes["passed"] else "nothing was tested"
+    def _judgement(self, backend: str) -> Judgement:
+        chosen = self._account().chosen.by_backend.get(backend, 0)
+        false_alarms = self._results.false_alarms(backend)
+        return judge(self._suite(), chosen, self._results.of(backend), false_alarms)
 
-    def _over_budget(self) -> list[str]:
-        return [backend for backend, spent in self._false_alarms.items() if spent > RUN_BUDGET]
+    def _account(self) -> Account:
+        return merged(sorted(self._accounts, key=lambda one: len(one.chosen.cases)))
 
+    def _suite(self) -> SuiteInfo:
+        chosen = self._account().chosen
+        return SuiteInfo(
+            version=SUITE_VERSION,
+            profile=self._config.getoption("conformance_profile"),
+            families=self._families,
+            cases=chosen.cases,
+            digest=digest(chosen.cases),
+            trimmed=chosen.trimmed,
+            scenarios=self._config.getoption("conformance_scenarios"),
+            seed=self._config.getoption("conformance_seed"),
+        )
 
-def _reason(report: pytest.TestReport) -> str:
-    if isinstance(report.longrepr, tuple):
-        return report.longrepr[2].removeprefix("Skipped: ")
-    return str(report.longrepr)
+    def _report(self) -> Report:
+        kernel = os.uname()
+        started = datetime.fromtimestamp(self._began, UTC)
+        return Report(
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(time.time() - self._began, 3),
+            suite=self._suite(),
+            environment=Environment(__version__, platform.python_version(), kernel.release, kernel.machine),
+            backends=tuple(map(self._backend, self._backends)),
+            results=self._results.all(),
+        )
+
+    def _backend(self, name: str) -> BackendReport:
+        account, judgement = self._account(), self._judgement(name)
+        known = account.backends.get(name, Known())
+        return BackendReport(
+            name=name,
+            verdict=judgement.verdict,
+            because=judgement.because,
+            chosen=account.chosen.by_backend.get(name, 0),
+            capabilities=known.capabilities,
+            unavailable=known.unavailable,
+            false_alarms=self._results.false_alarms(name),
+        )
