@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -72,6 +73,28 @@ class KernelNetwork:
         """See `Network.burst`."""
         sources = () if source is None else (source,)
         return burst(self._lab[client], *destination, protocol, count=count, sources=sources, wait=wait)
+
+    def each(
+        self,
+        client: str,
+        sources: Sequence[str],
+        destination: tuple[str, int],
+        protocol: Protocol,
+        *,
+        wait: float,
+    ) -> list[Outcome]:
+        """See `Network.each`."""
+        return burst(
+            self._lab[client], *destination, protocol, count=len(sources), sources=sources, wait=wait
+        )
+
+    def now(self) -> float:
+        """See `Network.now`."""
+        return time.monotonic()
+
+    def pass_time(self, seconds: float) -> None:
+        """See `Network.pass_time`."""
+        time.sleep(seconds)
 
     def burst_during(
         self,

@@ -48,6 +48,23 @@ class Network(Protocol):
         Nothing that comes within ``wait`` seconds is silence. Without ``source`` the client's kernel chooses.
         """
 
+    def each(
+        self,
+        client: str,
+        sources: Sequence[str],
+        destination: tuple[str, int],
+        protocol: Transport,
+        *,
+        wait: float,
+    ) -> list[Outcome]:
+        """Make a new connection from each of a client's addresses; the outcomes are in their order."""
+
+    def now(self) -> float:
+        """Seconds on the clock by which timeouts run here."""
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by, in which nobody connects."""
+
     def burst_during(
         self,
         changes: Sequence[Callable[[], object]],

@@ -50,10 +50,19 @@ CLUSTER_CIDRS = {IPFamily.IPV4: "10.244.0.0/16", IPFamily.IPV6: "fd00:10:244::/4
 ZONE = "zone-1"
 """Where the node under test is."""
 
+CROWD_CIDRS = {IPFamily.IPV4: "198.18.0.0/15", IPFamily.IPV6: "2001:db8:18::/64"}
+"""The networks that the client off the cluster may send from as if it were many, by family."""
+
 SPEC = LabSpec(
     pods=LOCAL_PODS,
     remote_pods=REMOTE_PODS,
-    clients=(Client(OUTSIDE, ("192.168.77.150", "203.0.113.5", "fd00:192:168:77::150", "2001:db8:7::5")),),
+    clients=(
+        Client(
+            OUTSIDE,
+            sources=("192.168.77.150", "203.0.113.5", "fd00:192:168:77::150", "2001:db8:7::5"),
+            networks=tuple(CROWD_CIDRS.values()),
+        ),
+    ),
     node_addresses=("192.168.77.11", "10.200.0.1", "fd00:192:168:77::11", "fd00:200::1"),
 )
 SECOND_ADDRESS_CIDRS = {IPFamily.IPV4: "10.200.0.0/16", IPFamily.IPV6: "fd00:200::/64"}
@@ -132,6 +141,10 @@ class Scene:
     def external_ip(self, index: int = 0) -> str:
         """Another address outside the cluster that no machine has."""
         return _host(EXTERNAL_CIDRS[self.family], _HOSTS_OF_A_KIND + index)
+
+    def crowd(self, count: int) -> list[str]:
+        """Addresses that the client off the cluster may send from, beside its own."""
+        return [_host(CROWD_CIDRS[self.family], index) for index in range(count)]
 
     def packet(
         self, client: str, destination: str, port: int, protocol: Protocol | None, source: str | None = None

@@ -24,9 +24,9 @@ from pointsman.conformance.lab import (
     Silent,
 )
 from pointsman.core.addresses import IPFamily, family_of, format_address, parse_address
-from pointsman.core.model import Endpoint, Protocol
+from pointsman.core.model import Endpoint, Protocol, ServicePortName
 from pointsman.core.node import is_loopback
-from pointsman.core.packet import Action, Packet, Trace, Verdict
+from pointsman.core.packet import Action, Packet, Trace
 
 from .answers import PORT_UNREACHABLE
 from .scene import PODS, PORTS, REAL_PORT, Scene, scene
@@ -47,6 +47,8 @@ class SimulatedNetwork:
     def __init__(self, trace: Callable[[Packet], Trace], seed: str) -> None:
         self._trace = trace
         self._random = Random(seed)
+        self._clock = 0.0
+        self._met: dict[tuple[bytes, ServicePortName], tuple[Endpoint, float]] = {}
         self._ports = itertools.cycle(range(32768, 61000))
         places = [*itertools.product(PODS, PORTS), (ROUTER, REAL_PORT)]
         self._listeners: set[Listener] = {
@@ -76,6 +78,30 @@ class SimulatedNetwork:
         where = scene(family_of(parse_address(destination[0])))
         packet = where.packet(client, *destination, protocol, source)
         return [self._outcome(where, client, packet, wait) for _ in range(count)]
+
+    def each(
+        self,
+        client: str,
+        sources: Sequence[str],
+        destination: tuple[str, int],
+        protocol: Protocol,
+        *,
+        wait: float,
+    ) -> list[Outcome]:
+        """See `Network.each`."""
+        return [
+            outcome
+            for source in sources
+            for outcome in self.burst(client, destination, protocol, count=1, wait=wait, source=source)
+        ]
+
+    def now(self) -> float:
+        """See `Network.now`."""
+        return self._clock
+
+    def pass_time(self, seconds: float) -> None:
+        """See `Network.pass_time`."""
+        self._clock += seconds
 
     def burst_during(
         self,
@@ -118,10 +144,13 @@ class SimulatedNetwork:
         """See `Network.forget_flows`; those held know by themselves where they go."""
 
     def _outcome(self, where: Scene, client: str, packet: Packet, wait: float) -> Outcome:
-        verdict = self._trace(packet).verdict
+        trace = self._trace(packet)
+        verdict = trace.verdict
         match verdict.action:
             case Action.FORWARD:
-                return self._forward(where, client, packet, verdict, wait)
+                endpoint = self._pick(packet, trace)
+                masqueraded = endpoint in verdict.masqueraded
+                return self._forward(where, client, packet, endpoint, wait, masqueraded=masqueraded)
             case Action.REJECT:
                 return Refused(errno.ECONNREFUSED, PORT_UNREACHABLE[where.family], where.address(NODE))
             case Action.DROP:
@@ -129,13 +158,26 @@ class SimulatedNetwork:
             case Action.PASS:
                 return self._pass(where, client, packet, wait)
 
-    def _forward(self, where: Scene, client: str, packet: Packet, verdict: Verdict, wait: float) -> Outcome:
-        weights = [endpoint.weight for endpoint in verdict.endpoints]
-        [endpoint] = self._random.choices(verdict.endpoints, weights)
+    def _pick(self, packet: Packet, trace: Trace) -> Endpoint:
+        """The endpoint that the client met last, where that is remembered, or one at random."""
+        endpoints, affinity = trace.verdict.endpoints, trace.affinity
+        [endpoint] = self._random.choices(endpoints, [one.weight for one in endpoints])
+        if affinity is None:
+            return endpoint
+        last = self._met.get((packet.source, affinity.service))
+        if last is not None and self._clock - last[1] < affinity.seconds:
+            place = (last[0].address, last[0].port)
+            endpoint = next((one for one in endpoints if (one.address, one.port) == place), endpoint)
+        self._met[packet.source, affinity.service] = endpoint, self._clock
+        return endpoint
+
+    def _forward(
+        self, where: Scene, client: str, packet: Packet, endpoint: Endpoint, wait: float, *, masqueraded: bool
+    ) -> Outcome:
         pod = where.owner(format_address(endpoint.address))
         if pod is None:
             return Silent(wait)
-        if endpoint in verdict.masqueraded:
+        if masqueraded:
             return self._arrive(where, pod, packet, endpoint, where.node_address_towards(pod))
         itself = endpoint.address == packet.source
         through_node = NODE in (where.node_of(client), where.node_of(pod))

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 from pointsman.conformance.lab import Outcome, Reply
-from pointsman.core.addresses import IPFamily
+from pointsman.core.addresses import IPFamily, format_endpoint, parse_address
 from pointsman.core.model import Protocol
-from pointsman.core.packet import Action, Packet
+from pointsman.core.packet import Action, Packet, Trace
 from pointsman.core.plan import SyncReport
 
 from . import objects, statistics
@@ -20,7 +20,8 @@ from .cluster import Cluster
 from .network import Held, Network
 from .objects import Manifest, target
 from .referee import objection
-from .scene import scene
+from .remembered import Place, Remembered, Span
+from .scene import Scene, scene
 from .statistics import Budget
 
 SILENCE = 0.3
@@ -47,6 +48,7 @@ class World:
         self.budget = budget
         self._cluster = cluster
         self._network = network
+        self._remembered = Remembered()
 
     def in_family(self, family: IPFamily) -> "World":
         """The same world, seen in another family."""
@@ -72,20 +74,24 @@ class World:
 
     def apply(self, *manifests: Manifest, flaws: int = 0) -> Mapping[IPFamily, SyncReport]:
         """Add or change objects, and have the proxy take them in; see `Cluster.apply`."""
+        self._remembered.changed()
         return self._cluster.apply(manifests, flaws=flaws)
 
     def delete(self, *manifests: Manifest) -> Mapping[IPFamily, SyncReport]:
         """Remove objects, and have the proxy take it in."""
+        self._remembered.changed()
         return self._cluster.delete(manifests)
 
     def restart(
         self, manifests: Iterable[Manifest] | None = None, **settings: Any
     ) -> Mapping[IPFamily, SyncReport]:
         """End the proxy and start another; see `Cluster.restart`."""
+        self._remembered.changed()
         return self._cluster.restart(manifests, **settings)
 
     def wipe(self) -> Mapping[IPFamily, SyncReport]:
         """Have somebody remove all rules, and the proxy look at them again."""
+        self._remembered.changed()
         return self._cluster.wipe()
 
     def verify(self) -> None:
@@ -124,15 +130,42 @@ class World:
         """
         packet = self.scene.packet(client, destination, port, protocol, source)
         trace = self._cluster.proxy.judge(packet)
-        quiet = trace.verdict.action in (Action.DROP, Action.PASS)
-        wait = SILENCE if quiet else PATIENCE
+        began = self._network.now()
         outcomes = self._network.burst(
-            client, (destination, port), protocol, count=count, wait=wait, source=source
+            client, (destination, port), protocol, count=count, wait=_wait(trace), source=source
         )
-        for outcome in outcomes:
-            wrong = objection(self.scene, packet, outcome, trace)
-            assert wrong is None, wrong
+        self._judge([packet] * count, [trace] * count, outcomes, Span(began, self._network.now()))
         return outcomes
+
+    def each(
+        self,
+        client: str,
+        sources: Sequence[str],
+        destination: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+    ) -> list[Outcome]:
+        """Make a new connection from each of a client's addresses; the outcomes are in their order.
+
+        Raises:
+            AssertionError: the oracle objects to one of the outcomes.
+        """
+        packets = [self.scene.packet(client, destination, port, protocol, source) for source in sources]
+        traces = [self._cluster.proxy.judge(packet) for packet in packets]
+        began = self._network.now()
+        outcomes = self._network.each(
+            client, sources, (destination, port), protocol, wait=max(map(_wait, traces))
+        )
+        self._judge(packets, traces, outcomes, Span(began, self._network.now()))
+        return outcomes
+
+    def now(self) -> float:
+        """Seconds on the clock by which timeouts run."""
+        return self._network.now()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by, in which nobody connects."""
+        self._network.pass_time(seconds)
 
     def answers(
         self,
@@ -158,7 +191,9 @@ class World:
     ) -> Answers:
         """All the answers that new connections get while changes are carried out; the oracle has no say."""
         packet = self.scene.packet(client, destination, port, protocol)
+        began = self._network.now()
         outcomes = self._network.burst_during(changes, client, (destination, port), protocol)
+        self._learn(packet, outcomes, Span(began, self._network.now()))
         return frozenset(classified(self.scene, packet, outcome) for outcome in outcomes)
 
     def ping(self, client: str, destination: str) -> Answer:
@@ -180,7 +215,10 @@ class World:
         self, client: str, destination: str, port: int, protocol: Protocol = Protocol.TCP
     ) -> Iterator[Held]:
         """A connection that stays open until the context ends. Raises `NotConnected`."""
+        began = self._network.now()
         with closing(self._network.hold(client, (destination, port), protocol)) as held:
+            packet = self.scene.packet(client, destination, port, protocol)
+            self._learn(packet, [held.greeting], Span(began, self._network.now()))
             yield held
 
     def serve(
@@ -216,6 +254,44 @@ class World:
                 f"{dict(Counter(picks))} in {count} connections, shares {due} were due: p = {test:.2g}"
             )
 
+    def assert_even(self, picks: Sequence[str], servers: Sequence[str]) -> None:
+        """Check that many clients' picks are spread evenly over all servers.
+
+        Raises:
+            AssertionError: they aren't, or with probability `ALARM_RATE` though they are.
+        """
+        self.budget.spend(statistics.ALARM_RATE)
+        test = statistics.evenness(Counter(picks), dict.fromkeys(servers, 1 / len(servers)))
+        assert test >= statistics.ALARM_RATE, f"{dict(Counter(picks))} is not even: p = {test:.2g}"
+
+    def _judge(
+        self, packets: Sequence[Packet], traces: Sequence[Trace], outcomes: Sequence[Outcome], span: Span
+    ) -> None:
+        """Hold outcomes against the oracle's word, and where clients are against where they went before."""
+        bound = [self._bound(packet, trace, span) for packet, trace in zip(packets, traces, strict=True)]
+        for packet, trace, outcome, places in zip(packets, traces, outcomes, bound, strict=True):
+            wrong = objection(self.scene, packet, outcome, trace)
+            assert wrong is None, wrong
+            place = _place(self.scene, outcome)
+            if trace.affinity is not None and place is not None:
+                assert not places or place in places, (
+                    f"{packet}: {outcome} answered a client that had met {_named(places)} less than"
+                    f" {trace.affinity.seconds} s before"
+                )
+                self._remembered.learn(packet.source, trace.affinity, place, span)
+
+    def _bound(self, packet: Packet, trace: Trace, span: Span) -> frozenset[Place]:
+        if trace.affinity is None:
+            return frozenset()
+        pool = [(endpoint.address, endpoint.port) for endpoint in trace.verdict.endpoints]
+        return self._remembered.bound(packet.source, trace.affinity, pool, span)
+
+    def _learn(self, packet: Packet, outcomes: Iterable[Outcome], span: Span) -> None:
+        affinity = self._cluster.proxy.judge(packet).affinity
+        for place in (_place(self.scene, outcome) for outcome in outcomes):
+            if affinity is not None and place is not None:
+                self._remembered.learn(packet.source, affinity, place, span)
+
     def _enough(self, packet: Packet) -> int:
         """How many connections show all that may become of them, by the oracle's word on who may answer."""
         endpoints = self._cluster.proxy.judge(packet).verdict.endpoints
@@ -224,3 +300,17 @@ class World:
         self.budget.spend(statistics.UNREACHED_RATE)
         whole = sum(endpoint.weight for endpoint in endpoints)
         return statistics.coverage([endpoint.weight / whole for endpoint in endpoints])
+
+
+def _wait(trace: Trace) -> float:
+    """How long to wait for what a connection comes to."""
+    return SILENCE if trace.verdict.action in (Action.DROP, Action.PASS) else PATIENCE
+
+
+def _place(where: Scene, outcome: Outcome) -> Place | None:
+    """The endpoint that answered."""
+    return (parse_address(where.address(outcome.pod)), outcome.port) if isinstance(outcome, Reply) else None
+
+
+def _named(places: Iterable[Place]) -> str:
+    return " or ".join(sorted(format_endpoint(*place) for place in places))

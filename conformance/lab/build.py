@@ -16,7 +16,8 @@ from .netns import LOOPBACK, Namespace
 from .topology import Cable, Interface, Machine, Role, Route, Topology
 
 _NODAD = 0x02  # IFA_F_NODAD: an address without duplicate detection is usable at once
-_SCOPE_LINK = 253
+_SCOPE_LINK, _SCOPE_HOST = 253, 254
+_LOCAL_TABLE = 255
 _FOREVER = 0xFFFFFFFF
 
 _EVERYWHERE: dict[str, str | int] = {
@@ -39,6 +40,9 @@ _EVERYWHERE: dict[str, str | int] = {
     "ipv6/conf/default/accept_dad": 0,
 }
 _NODE: dict[str, str | int] = {"ipv4/ip_forward": 1, "ipv6/conf/all/forwarding": 1}
+# Clients may send from networks of which no interface has the addresses.
+_CLIENT: dict[str, str | int] = {"ipv4/ip_nonlocal_bind": 1, "ipv6/ip_nonlocal_bind": 1}
+_OF_A_ROLE = {Role.NODE: _NODE, Role.CLIENT: _CLIENT}
 
 
 def build(topology: Topology, stack: ExitStack) -> dict[str, Namespace]:
@@ -51,7 +55,7 @@ def build(topology: Topology, stack: ExitStack) -> dict[str, Namespace]:
     namespaces: dict[str, Namespace] = {}
     for machine in topology.machines:
         namespace = namespaces[machine.name] = stack.enter_context(Namespace(machine.name))
-        namespace.sysctl(_NODE | _EVERYWHERE if machine.role is Role.NODE else _EVERYWHERE)
+        namespace.sysctl(_OF_A_ROLE.get(machine.role, {}) | _EVERYWHERE)
     for cable in topology.cables:
         _connect(cable, namespaces)
     for machine in topology.machines:
@@ -109,7 +113,9 @@ def _address(netlink: IPRoute, interfaces: Sequence[Interface], index: dict[str,
 
 def _add_route(netlink: IPRoute, route: Route, interface: int) -> None:
     how: dict[str, object] = {"oif": interface, "family": AF_INET6 if ":" in route.destination else AF_INET}
-    if route.gateway is not None:
+    if route.own:
+        how |= {"type": "local", "table": _LOCAL_TABLE, "scope": _SCOPE_HOST}
+    elif route.gateway is not None:
         how["gateway"] = route.gateway
     else:
         how["scope"] = _SCOPE_LINK

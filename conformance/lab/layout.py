@@ -14,6 +14,7 @@ from .spec import NODE, POD_CIDRS, REMOTE_POD_CIDRS, ROUTER, SECOND_NODE, SEGMEN
 from .topology import Address, Cable, Interface, Machine, Role, Route, Topology
 
 _UPLINK = "eth0"
+_LOOPBACK = "lo"
 _HOST_SIDE = "veth"
 _NAME_LIMIT = 15 - len(_HOST_SIDE)  # IFNAMSIZ, less the terminator and the prefix
 _PODS_LIMIT = 250
@@ -125,7 +126,12 @@ def _client(spec: LabSpec, index: int) -> Machine:
         Role.CLIENT,
         (*_on_segment(own), *client.sources),
         (_uplink(own, client.sources),),
-        (*virtual, *_to_others(spec, own), *_by_default(_SEGMENT_ROUTER)),
+        (
+            *(Route(network, _LOOPBACK, own=True) for network in client.networks),
+            *virtual,
+            *_to_others(spec, own),
+            *_by_default(_SEGMENT_ROUTER),
+        ),
     )
 
 
@@ -143,9 +149,11 @@ def _to_others(spec: LabSpec, own: int) -> Iterator[Route]:
     """From one host of the segment to what lies behind the others, or is theirs but outside its networks."""
     behind = [(_NODE_HOST, network) for network in POD_CIDRS.values()]
     behind += ((_SECOND_NODE_HOST, network) for network in REMOTE_POD_CIDRS.values())
+    clients = tuple(enumerate(spec.clients, _FIRST_CLIENT_HOST))
+    behind += ((host, network) for host, client in clients for network in client.networks)
     for host, addresses in (
         (_NODE_HOST, spec.node_addresses),
-        *((_FIRST_CLIENT_HOST + index, client.sources) for index, client in enumerate(spec.clients)),
+        *((host, client.sources) for host, client in clients),
     ):
         behind += ((host, _host_cidr(address)) for address in addresses if not _in_segment(address))
     for host, network in behind:

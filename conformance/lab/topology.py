@@ -51,11 +51,12 @@ class Interface(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """A route; without ``gateway`` its destination is on the link."""
+    """A route; without ``gateway`` its destination is on the link, or the machine itself if ``own``."""
 
     destination: str
     interface: str
     gateway: str | None = None
+    own: bool = False
 
 
 class Machine(Struct, frozen=True):

@@ -84,3 +84,12 @@ def test_what_goes_wrong_in_a_change_ends_the_connecting(network: KernelNetwork)
     destination = scene(IPFamily.IPV4).address("pod-a"), PORTS[0]
     with pytest.raises(RuntimeError, match="a change went wrong"):
         network.burst_during([fail], POD, destination, TCP)
+
+
+@pytest.mark.parametrize("family", IPFamily)
+def test_a_client_off_the_cluster_is_many(network: KernelNetwork, family: IPFamily) -> None:
+    at = scene(family)
+    crowd = at.crowd(50)
+    for pod in ("pod-a", "remote-a"):
+        outcomes = network.each(OUTSIDE, crowd, (at.address(pod), PORTS[0]), TCP, wait=5)
+        assert [outcome.client for outcome in outcomes if isinstance(outcome, Reply)] == crowd

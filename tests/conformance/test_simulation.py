@@ -10,8 +10,8 @@ from pointsman.conformance.lab import NODE, NotConnected, Outcome, Reply, Silent
 from pointsman.conformance.scene import OUTSIDE, POD, scene
 from pointsman.conformance.simulation import SimulatedNetwork
 from pointsman.core.addresses import IPFamily, parse_address
-from pointsman.core.model import Endpoint, Protocol
-from pointsman.core.packet import Action, Packet, Trace, Verdict
+from pointsman.core.model import Endpoint, Protocol, ServicePortName
+from pointsman.core.packet import Action, Affinity, Packet, Trace, Verdict
 
 EVERY_FAMILY = pytest.mark.parametrize("family", IPFamily)
 TCP, UDP = Protocol.TCP, Protocol.UDP
@@ -20,11 +20,12 @@ TCP, UDP = Protocol.TCP, Protocol.UDP
 class Word:
     """A dataplane of one word."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, affinity: Affinity | None = None) -> None:
         self.verdict = verdict
+        self.affinity = affinity
 
     def __call__(self, packet: Packet) -> Trace:
-        return Trace(self.verdict, ())
+        return Trace(self.verdict, (), self.affinity)
 
 
 def endpoint(family: IPFamily, pod: str, weight: int = 1) -> Endpoint:
@@ -159,3 +160,38 @@ def test_a_held_connection_ends_with_its_server(family: IPFamily) -> None:
         held = network.hold(POD, (scene(family).address(NODE), 81), TCP)
         assert isinstance(held.exchange(), Reply)
     assert not isinstance(held.exchange(), Reply)
+
+
+@EVERY_FAMILY
+def test_a_client_that_is_remembered_meets_its_endpoint_until_its_time_is_up(family: IPFamily) -> None:
+    pods = [endpoint(family, pod) for pod in ("pod-a", "pod-b", "remote-a", "remote-b")]
+    word = Word(forward(pods), Affinity(ServicePortName("default", "web", "", TCP), 10))
+    network = SimulatedNetwork(word, "seed")
+    crowd, vip = scene(family).crowd(20), (scene(family).cluster_ip(), 80)
+
+    def met() -> list[str]:
+        outcomes = network.each(OUTSIDE, crowd, vip, TCP, wait=1)
+        return [outcome.pod for outcome in outcomes if isinstance(outcome, Reply)]
+
+    word.verdict = forward(pods, pods)
+    due = met()
+    assert len(set(due)) > 1
+    for _ in range(3):
+        network.pass_time(9)
+        assert met() == due
+    network.pass_time(10)
+    assert met() != due
+    word.affinity = None
+    assert met() != met()
+
+
+@EVERY_FAMILY
+def test_a_client_is_not_led_to_an_endpoint_that_has_left(family: IPFamily) -> None:
+    affinity = Affinity(ServicePortName("default", "web", "", TCP), 10)
+    word = Word(forward([endpoint(family, "pod-a")]), affinity)
+    network = SimulatedNetwork(word, "seed")
+    for pods in (("pod-a",), ("pod-b",), ("pod-a", "pod-b")):
+        word.verdict = forward([endpoint(family, pod) for pod in pods])
+        [outcome] = network.burst(POD, (scene(family).cluster_ip(), 80), TCP, count=1, wait=1, source=None)
+        assert isinstance(outcome, Reply)
+        assert outcome.pod == pods[-1]

@@ -85,3 +85,14 @@ def test_pods_hang_on_interfaces_that_a_prefix_tells_apart() -> None:
 def test_a_contradictory_specification_is_refused_by_name(spec: LabSpec, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         lay_out(spec)
+
+
+def test_a_client_may_have_whole_networks() -> None:
+    """They are its own to send from, and everybody else's way to them leads to it."""
+    topology = lay_out(LabSpec(clients=(Client("x", networks=("198.18.0.0/15",)),)))
+    routes = {one.name: one for one in topology.machines}
+    [own] = (route for route in routes["x"].routes if route.destination == "198.18.0.0/15")
+    assert own.own
+    for other in ("node", "node2", "router"):
+        [way] = (route for route in routes[other].routes if route.destination == "198.18.0.0/15")
+        assert (way.own, way.gateway) == (False, "192.168.77.100")
