@@ -42,8 +42,7 @@ class Api:
         if path in _HEALTH:
             return Answer(200, b"ok", "text/plain; charset=utf-8")
         if path in self._documents and request.method == "GET":
-            media.chosen(request)
-            return Answer(200, self._documents[path])
+            return self._document(request, path)
         if request.resource is None:
             raise answers.no_such_path()
         match request.verb:
@@ -58,6 +57,12 @@ class Api:
                 raise answers.method_not_allowed(request.resource)
             case _:
                 return self._writer.answer(request)
+
+    def _document(self, request: Request, path: str) -> Answer:
+        document = self._documents[path]
+        if document.content_type == answers.JSON:
+            media.chosen(request)
+        return document
 
     def _authenticate(self, request: Request) -> None:
         """Anybody who shows no token may ask after health and version only."""

@@ -2,6 +2,7 @@
 
 from itertools import groupby
 
+from .answers import Answer
 from .encoding import Manifest, encode
 from .resources import RESOURCES, Resource
 
@@ -24,9 +25,13 @@ _VERSION = {
     "platform": "linux/amd64",
 }
 
+# Messages of gnostic's openapi.v2.Document (field 1: swagger, field 2: info) and Info (title, version).
+_INFO = b"\x0a\x0aKubernetes\x12\x07v1.36.0"
+_OPENAPI_V2 = b"\x0a\x032.0\x12%c%b" % (len(_INFO), _INFO)
 
-def documents() -> dict[str, bytes]:
-    """What is at which path."""
+
+def documents() -> dict[str, Answer]:
+    """What is at which path. There are no schemas: kubectl checks only those objects that it finds one for."""
     paths: dict[str, Manifest] = {
         "/version": _VERSION,
         "/api": {
@@ -53,7 +58,11 @@ def documents() -> dict[str, bytes]:
         entry = {"name": group, "versions": [served], "preferredVersion": served}
         paths["/apis"]["groups"].append(entry)
         paths[f"/apis/{group}"] = {"kind": "APIGroup", "apiVersion": "v1", **entry}
-    return {path: encode(document) + b"\n" for path, document in paths.items()}
+    return {
+        **{path: Answer(200, encode(document) + b"\n") for path, document in paths.items()},
+        "/openapi/v2": Answer(200, _OPENAPI_V2, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"),
+        "/openapi/v3": Answer(200, b'{"paths":{}}\n'),
+    }
 
 
 def _entries(resource: Resource) -> list[Manifest]:
