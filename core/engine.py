@@ -89,9 +89,11 @@ class Engine:
         for family in self.families.values():
             family.chunk = family.dataplane.probe().cold_start_chunk
 
-    def replaced(self, kind: Kind, objects: Iterable[ApiObject]) -> None:
-        """Take in all the objects of a kind; any other is gone, and the kind counts as listed."""
-        left = self._names(kind)
+    def replaced(
+        self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()
+    ) -> None:
+        """Take in all the objects of a kind; any other but the kept is gone, and the kind counts as listed."""
+        left = self._names(kind).difference(kept)
         for listed in objects:
             left.discard(_name(listed))
             self.updated(listed)

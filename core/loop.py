@@ -25,10 +25,12 @@ class EventLoop:
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
 
-    def replaced(self, kind: Kind, objects: Iterable[ApiObject]) -> None:
+    def replaced(
+        self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()
+    ) -> None:
         """See `Sink.replaced`."""
-        listed = list(objects)
-        self.call(lambda: self._engine.replaced(kind, listed))
+        listed, unusable = list(objects), list(kept)
+        self.call(lambda: self._engine.replaced(kind, listed, unusable))
 
     def updated(self, updated: ApiObject) -> None:
         """See `Sink.updated`."""

@@ -234,3 +234,15 @@ def test_what_a_list_lacks_is_gone() -> None:
     assert set(plan.desired.services) == {port_name("db")}
     assert list(map(str, plan.desired.node.service_cidrs)) == ["10.97.0.0/16"]
     assert [name.name for name in bench.engine.families[IPFamily.IPV4].proxy.endpoints.current] == ["b"]
+
+
+def test_what_a_list_has_but_nobody_can_read_stays_as_it_was() -> None:
+    bench = Bench()
+    bench.list_all()
+    bench.engine.replaced(Service, [service(), service("db", "10.96.0.2")])
+    bench.engine.replaced(EndpointSlice, [endpoint_slice([endpoint("10.0.0.1")], service="db")])
+    bench.run()
+    bench.engine.replaced(Service, [service()], [NamespacedName("shop", "db"), NamespacedName("", "?")])
+    assert not bench.run()
+    served = bench.engine.families[IPFamily.IPV4].proxy.services.current
+    assert {name.name for name in served} == {service().metadata.name, "db"}

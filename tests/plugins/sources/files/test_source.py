@@ -514,7 +514,7 @@ def test_a_sink_may_stop_the_source_from_within(tmp_path: Path) -> None:
             source.stop()
             super().failed(error)
 
-        def replaced(self, kind: object, objects: object) -> None:
+        def replaced(self, kind: object, objects: object, kept: object = ()) -> None:
             raise RuntimeError("the sink is closed")
 
     sink = Stopping()
