@@ -188,7 +188,9 @@ class Engine:
         self._report_conflicts(family)
         writes = plan.full or bool(plan.delta)
         # What no rule shows may still concern observers: a draining endpoint that goes leaves flows behind.
-        if not writes and not plan.triggers and not plan.stale_udp:
+        # New facts are told by identity: to compare them would cost as much as there are services.
+        told = plan.triggers or plan.stale_udp or plan.facts is not family.proxy.applied_facts
+        if not writes and not told:
             family.proxy.done(plan)
             return True
         self._plugins.before_sync(plan)

@@ -51,6 +51,7 @@ def service_frontends(port: ServicePort, candidates: Candidates, rules: Frontend
         when_empty=Refusal.DROP if selection.any_usable else Refusal.REJECT,
         affinity=port.affinity,
         drain=port.drain,
+        health_check_node_port=port.health_check_node_port,
     )
 
 

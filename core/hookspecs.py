@@ -19,6 +19,7 @@ from .plan import SyncPlan, SyncReport
 if TYPE_CHECKING:
     from .backend import BackendRegistry, Candidate, Observed
     from .config import ProxyConfig
+    from .events import Event
     from .features import Capabilities
     from .source import SourceRegistry
 
@@ -106,6 +107,10 @@ class Observe:
         self, plan: SyncPlan, report: SyncReport | None, error: Exception | None
     ) -> None:
         """The dataplane is done: with a report, or with the error that stopped it."""
+
+    @hookspec
+    def pointsman_event(self, event: "Event") -> None:
+        """Something happened that is to be seen at an API object. Called on any thread; must not block."""
 
     @hookspec
     def pointsman_shutdown(self) -> None:

@@ -150,7 +150,9 @@ class ServiceFrontends(Struct, frozen=True, gc=False):
     A pool that no frontend draws from is empty. Pools are sorted and free of duplicates, so that equal states
     are equal values. ``when_empty`` holds for every answer of this service port whose pool is empty.
     ``affinity`` is the ClientIP timeout in seconds, 0 for none; it is shared by all frontends (AFF-02).
-    ``drain`` is how many seconds flows to an endpoint that has left are still let be.
+    ``drain`` is how many seconds flows to an endpoint that has left are still let be. Load balancers ask for
+    this node's health on ``health_check_node_port``, a TCP port that must not be closed to them (SEC-04); 0
+    means that they don't.
     """
 
     name: ServicePortName
@@ -160,6 +162,7 @@ class ServiceFrontends(Struct, frozen=True, gc=False):
     when_empty: Refusal = Refusal.REJECT
     affinity: int = 0
     drain: int = 0
+    health_check_node_port: int = 0
 
     def pool(self, answer: Answer) -> tuple[Endpoint, ...]:
         """The endpoints an answer draws from."""

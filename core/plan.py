@@ -11,7 +11,15 @@ from immutables import Map
 from msgspec import Struct
 
 from .addresses import IPFamily
-from .model import FrontendKind, Model, NamespacedName, NodeContext, ServiceFrontends, ServicePortName
+from .model import (
+    Endpoint,
+    FrontendKind,
+    Model,
+    NamespacedName,
+    NodeContext,
+    ServiceFrontends,
+    ServicePortName,
+)
 
 
 class ServiceChange(NamedTuple):
@@ -53,6 +61,30 @@ class Trigger(NamedTuple):
     time: float
 
 
+class HealthCheck(Struct, frozen=True):
+    """What a load balancer that asks on ``port`` is to hear: this node's Ready endpoints (HC-02).
+
+    ``local_endpoints`` counts distinct addresses over all of a Service's ports, without those that terminate.
+    """
+
+    port: int
+    local_endpoints: int
+
+
+class Facts(Struct, frozen=True):
+    """What observers need to know of a family beside the model, for no rule shows it.
+
+    ``serving`` has every UDP service port, with all endpoints that answer, be they elsewhere, draining or of
+    no share; their weights mean nothing (CT-02). ``no_local_internal`` and ``no_local_external`` count the
+    service ports whose policy is Local, and which have endpoints, but none of them here (MET-07).
+    """
+
+    health_checks: Map[NamespacedName, HealthCheck] = Map()
+    serving: Map[ServicePortName, frozenset[Endpoint]] = Map()
+    no_local_internal: int = 0
+    no_local_external: int = 0
+
+
 class SyncPlan(Struct, frozen=True):
     """One unit of work for a dataplane: make the kernel hold ``desired``.
 
@@ -60,6 +92,9 @@ class SyncPlan(Struct, frozen=True):
     write the delta alone. Where it is true, what the kernel holds is unknown: the dataplane looks, and writes
     the difference. A plan that is not ``complete`` is an early part of a cold start: whatever the kernel
     holds beyond ``desired`` must be left alone, for its turn comes in a later plan.
+
+    What is for observers alone comes with complete plans: ``facts`` of an incomplete one are still those of
+    the last complete plan that was carried out.
     """
 
     family: IPFamily
@@ -69,6 +104,7 @@ class SyncPlan(Struct, frozen=True):
     complete: bool = True
     triggers: tuple[Trigger, ...] = ()
     stale_udp: frozenset[NamespacedName] = frozenset()
+    facts: Facts = Facts()
 
 
 class SyncReport(Struct, frozen=True):

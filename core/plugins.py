@@ -19,6 +19,7 @@ from . import hookspecs
 from .backend import BackendRegistry, BackendSpec, Candidate, DataplaneSettings, Observed
 from .config import ProxyConfig
 from .errors import BackendUnavailable, DataplaneError, PluginError, PointsmanError, ResyncRequired
+from .events import Event
 from .features import Capabilities
 from .packet import Packet, Trace
 from .plan import SyncPlan, SyncReport
@@ -89,6 +90,10 @@ class Plugins:
     def after_sync(self, plan: SyncPlan, report: SyncReport | None, error: Exception | None) -> None:
         """Tell observers how it went."""
         self._tell("pointsman_after_sync", plan=plan, report=report, error=error)
+
+    def event(self, event: Event) -> None:
+        """Tell observers of something to be seen at an API object; from any thread."""
+        self._tell("pointsman_event", event=event)
 
     def shutdown(self) -> None:
         """Tell observers that the process ends."""

@@ -6,9 +6,10 @@ from .addresses import IPFamily
 from .claims import Claims, Conflict
 from .config import ProxyConfig
 from .endpointsmap import EndpointsMap
+from .facts import NOTHING, FactBook, port_facts, service_facts
 from .frontends import FrontendRules, service_frontends
 from .model import Model, NamespacedName, NodeContext, ServicePortName
-from .plan import SyncPlan, advance
+from .plan import Facts, SyncPlan, advance
 from .servicemap import ServiceMap
 
 DNS_PORT = 53
@@ -30,9 +31,11 @@ class FamilyProxy:
         self.services = ServiceMap(family, external_ips_allowed=config.external_ips_allowed)
         self.endpoints = EndpointsMap(family, config.node_name, since=started)
         self.applied = Model(context)
+        self.applied_facts = Facts()
         self._context = context
         self._rules = FrontendRules()
         self._claims = Claims()
+        self._facts = FactBook()
         self._ports: dict[NamespacedName, tuple[ServicePortName, ...]] = {}
         # Service ports whose applied state may differ from the resolved one, until a plan is done.
         self._unsettled: set[ServicePortName] = set()
@@ -89,11 +92,13 @@ class FamilyProxy:
             complete=complete,
             triggers=self.endpoints.triggers() if complete else (),
             stale_udp=self.endpoints.stale_udp() if complete else frozenset(),
+            facts=self._facts.current if complete else self.applied_facts,
         )
 
     def done(self, plan: SyncPlan) -> None:
         """The dataplane holds what ``plan``, the last one made, desired."""
         self.applied = plan.desired
+        self.applied_facts = plan.facts
         self._unsettled -= self._planned
         self._full = False
         self._in_parts = not plan.complete
@@ -117,19 +122,25 @@ class FamilyProxy:
         self._losers = (self._losers - self._planned) | found.keys()
 
     def _recompute(self, services: Iterable[NamespacedName]) -> None:
+        facts = {}
         for service in services:
+            found = []
             ports = self.services.current.get(service, ())
             names = tuple(port.name for port in ports)
             for gone in self._ports.get(service, ()):
                 if gone not in names:
                     self._unsettled |= self._claims.put(gone, None, "")
             for port in ports:
-                state = service_frontends(port, self.endpoints.endpoints(port.name), self._rules)
+                endpoints = self.endpoints.endpoints(port.name)
+                state = service_frontends(port, endpoints, self._rules)
                 self._unsettled |= self._claims.put(port.name, state, port.created)
+                found.append(port_facts(port, endpoints, state))
+            facts[service] = service_facts(found) if found else NOTHING
             if names:
                 self._ports[service] = names
             else:
                 self._ports.pop(service, None)
+        self._facts.update(facts)
 
     def _urgency(self, name: ServicePortName) -> tuple[bool, bool, ServicePortName]:
         """Sorts what everything else on a node waits for to the front: the API server, then DNS."""

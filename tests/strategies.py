@@ -152,6 +152,7 @@ def service_frontends(
         when_empty=draw(st.sampled_from(Refusal)),
         affinity=draw(st.sampled_from((0, 1, 10800))),
         drain=draw(st.sampled_from((0, 30))),
+        health_check_node_port=draw(st.sampled_from((0, 32000))),
     )
 
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from immutables import Map
 
 from pointsman.core.addresses import IPFamily
+from pointsman.core.annotations import Weights
+from pointsman.core.endpointsmap import EndpointInfo
 from pointsman.core.errors import SyncError
-from pointsman.core.model import Model, NodeContext, ServiceFrontends, ServicePortName
-from pointsman.core.plan import AddressChange, SyncPlan, diff
+from pointsman.core.model import Endpoint, Model, NodeContext, Protocol, ServiceFrontends, ServicePortName
+from pointsman.core.plan import AddressChange, Facts, HealthCheck, SyncPlan, diff
+from pointsman.core.proxy import FamilyProxy
 
 
 class Holder:
@@ -86,3 +89,31 @@ def assert_counted(model: Model) -> None:
         for pool in (state.cluster, state.local):
             assert list(pool) == sorted(set(pool))
             assert len({(e.address, e.port) for e in pool}) == len(pool)
+
+
+def facts_of(proxy: FamilyProxy) -> Facts:
+    """The facts of all that a proxy knows now, told as slowly and plainly as can be."""
+    checks, serving, internal, external = {}, {}, 0, 0
+    for service, ports in proxy.services.current.items():
+        ready_here = set()
+        for port in ports:
+            endpoints = proxy.endpoints.endpoints(port.name)
+            ready_here |= {ip for (ip, _), info in endpoints.items() if info.ready and info.local}
+            if port.name.protocol is Protocol.UDP:
+                answering = [place for place, info in endpoints.items() if info.ready or info.serving]
+                serving[port.name] = frozenset(Endpoint(*place) for place in answering)
+            usable = [
+                info
+                for info in endpoints.values()
+                if _share(port.weights, info) != 0 and (info.ready or (info.serving and info.terminating))
+            ]
+            if usable and not any(info.local for info in usable):
+                internal += port.internal_local
+                external += port.external_local and port.externally_accessible
+        if ports[0].health_check_node_port:
+            checks[service] = HealthCheck(ports[0].health_check_node_port, len(ready_here))
+    return Facts(Map(checks), Map(serving), internal, external)
+
+
+def _share(weights: Weights, info: EndpointInfo) -> int | None:
+    return weights.of(info.address) if info.weight is None else info.weight

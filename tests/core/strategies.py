@@ -91,6 +91,7 @@ def services(draw: st.DrawFn, name: str) -> Service:
         sessionAffinity=draw(st.sampled_from(["None", "ClientIP"])),
         internalTrafficPolicy=draw(POLICIES),
         externalTrafficPolicy=draw(POLICIES),
+        healthCheckNodePort=draw(st.sampled_from([0, 32000])),
     )
 
 

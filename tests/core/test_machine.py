@@ -23,10 +23,11 @@ from pointsman.core.endpointsmap import SERVICE_NAME
 from pointsman.core.engine import IDLE_SECONDS, KINDS
 from pointsman.core.errors import ResyncRequired, SyncError
 from pointsman.core.model import NamespacedName
+from pointsman.core.plan import Facts
 
 from . import strategies
 from .fakes import Bench
-from .laws import Holder
+from .laws import Holder, facts_of
 from .objects import NODE
 
 CONFIG = ProxyConfig(
@@ -291,7 +292,13 @@ class EngineMachine(RuleBasedStateMachine):
             assert not ours.endpoints.pending
             assert holder.model == fresh.scripts[family].plans[-1].desired == ours.applied
             assert holder.complete
+            assert self.facts_told(family) == facts_of(ours) == theirs.applied_facts
         assert set(self.bench.engine.rejections) == set(fresh.engine.rejections)
+
+    def facts_told(self, family: IPFamily) -> Facts:
+        """What observers heard last of a family's facts."""
+        told = reversed(self.bench.listener.after)
+        return next(plan.facts for plan, report, _ in told if report and plan.family is family)
 
     def pending(self) -> bool:
         return any(family.proxy.pending() for family in self.bench.engine.families.values())
