@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from math import gcd
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -16,11 +16,15 @@ class DataplaneSettings(Struct, frozen=True):
     """What a dataplane needs to know before the first plan.
 
     ``instance`` names this proxy among others on the same node: every kernel object carries it, and no object
-    that doesn't is ever read or touched.
+    that doesn't is ever read or touched. ``options`` is of the type that the backend's `BackendSpec.options`
+    names; None stands for its defaults. A dataplane that isn't told of others' writes looks for them every
+    ``sync_period`` seconds (SYNC-08).
     """
 
     family: IPFamily
     instance: str = "pointsman"
+    options: Any = None
+    sync_period: float = 30.0
 
 
 class BackendSpec(Struct, frozen=True):
@@ -29,12 +33,17 @@ class BackendSpec(Struct, frozen=True):
     ``make`` returns an object with ``dataplane_*`` hook implementations. It is called once per family, in the
     network namespace that the dataplane is to serve, and must not touch the kernel's state. A ``simulated``
     dataplane touches no packet either: what it would do is only known from ``dataplane_trace``.
+
+    ``options`` is a Struct of the settings that are the backend's own, all with defaults. Its values come
+    from the field ``pointsman.backends.NAME`` of the configuration file, where NAME is the backend's, and for
+    kube-proxy's proxy modes from the section of that name first; durations there become seconds.
     """
 
     name: str
     summary: str
     make: Callable[[DataplaneSettings], object]
     simulated: bool = False
+    options: type[Struct] | None = None
 
 
 class BackendRegistry:

@@ -119,5 +119,5 @@ def test_without_privileges_nothing_is_said_to_be_clean(namespace: Namespace) ->
 
 def test_an_instance_name_that_is_none() -> None:
     done = pointsman("cleanup", "--instance=A B")
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("pointsman: --instance: 'A B' is not a name")

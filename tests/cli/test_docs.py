@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pointsman.cli.options import AUTO, FLAGS
+from pointsman.cli.configuration.engine import AUTO
+from pointsman.cli.configuration.table import SETTINGS
 from pointsman.core.features import Level
 
 from .processes import distribution, pointsman
@@ -21,7 +22,7 @@ def test_the_command_of_the_example(tmp_path: Path) -> None:
 
 
 def test_every_flag_it_names_exists() -> None:
-    known = {name for flag in FLAGS for name in flag.names} | {"--json", "--help"}
+    known = {name for setting in SETTINGS for name in setting.flags} | {"--json", "--help"}
     assert set(re.findall(r"--[a-z][a-z-]*", TEXT)) <= known
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.cli.durations import parse_duration
+from pointsman.cli.durations import Duration, duration
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
@@ -29,7 +29,7 @@ UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, 
     ],
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
+    assert duration(text).seconds == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,39 @@ def test_durations(text: str, seconds: float) -> None:
 )
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration such as 30s"):
-        parse_duration(text)
+        duration(text)
 
 
 @pytest.mark.parametrize("text", ["2600000h", "9" * 5000 + "s"])
 def test_too_long(text: str) -> None:
     with pytest.raises(ValueError, match="292 years"):
-        parse_duration(text)
+        duration(text)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1_500, "1.5µs"),
+        (250_000_000, "250ms"),
+        (1_500_000_000, "1.5s"),
+        (60_000_000_000, "1m0s"),
+        (900_000_000_000, "15m0s"),
+        (86_400_000_000_000, "24h0m0s"),
+        (-3_600_000_000_001, "-1h0m0.000000001s"),
+    ],
+)
+def test_they_are_written_as_go_writes_them(nanoseconds: int, text: str) -> None:
+    assert str(Duration(nanoseconds)) == text
+
+
+@given(st.integers(-(2**63) + 1, 2**63 - 1).map(Duration))
+def test_what_is_written_says_the_same(span: Duration) -> None:
+    assert duration(str(span)) == span
 
 
 @given(st.lists(st.tuples(st.integers(0, 9999), st.sampled_from(sorted(UNITS))), min_size=1, max_size=5))
 def test_parts_add_up(parts: list[tuple[int, str]]) -> None:
     text = "".join(f"{number}{unit}" for number, unit in parts)
-    assert parse_duration(text) == pytest.approx(sum(number * UNITS[unit] for number, unit in parts))
+    assert duration(text).seconds == pytest.approx(sum(number * UNITS[unit] for number, unit in parts))

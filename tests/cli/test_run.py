@@ -189,12 +189,12 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_every_wrong_flag_is_named() -> None:
-    done = pointsman("run", "--masquerade-bit=99", "--cluster-cidr=x\ny")
-    assert (done.returncode, done.stdout) == (2, "")
+    done = pointsman("run", "--source=files", "--masquerade-bit=99", "--cluster-cidr=x\ny")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
-        "pointsman: --source: it is required: NAME:ARGUMENT, such as files:/etc/pointsman/objects",
         "pointsman: --cluster-cidr: 'x\\ny' is not an IP address",
-        "pointsman: --iptables-masquerade-bit: '99' is not a whole number from 0 to 31",
+        "pointsman: --iptables-masquerade-bit: 99 is not a whole number from 0 to 31",
+        "pointsman: --source: 'files' is not NAME:ARGUMENT, such as files:/etc/pointsman/objects",
     ]
 
 

@@ -6,7 +6,7 @@ key names as often as it is named, keep the last of two equal keys, and turn tim
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -79,18 +79,25 @@ def split(data: bytes) -> Iterator[Document]:
         start = following
 
 
-def load(text: bytes) -> Iterator[object]:
+Repeated = Callable[[str, int], None]
+"""Told of a key that is there again, and of its line."""
+
+
+def load(text: bytes, repeated: Repeated | None = None) -> Iterator[object]:
     """The documents in a text, as dicts (`Mapping`), lists and scalars; a text from `split` has one.
 
+    Of a key that is there twice the last one counts, if there is somebody to be told of it.
+
     Raises:
-        MalformedText: it isn't YAML, has a key twice, nests too deep or has too many values.
+        MalformedText: it isn't YAML, has a key twice and nobody to be told of it, nests too deep or has too
+            many values.
     """
     try:
         loader = _LOADER(text)
     except yaml.YAMLError as error:
         raise _fault(error, text) from None
     try:
-        builder = _Builder()
+        builder = _Builder(repeated)
         while loader.check_event():
             event = loader.get_event()
             if isinstance(event, yaml.NodeEvent):
@@ -99,7 +106,7 @@ def load(text: bytes) -> Iterator[object]:
                 builder.end()
             elif isinstance(event, yaml.DocumentEndEvent):
                 yield builder.root
-                builder = _Builder()
+                builder = _Builder(repeated)
     except yaml.YAMLError as error:
         raise _fault(error, text) from None
     finally:
@@ -123,8 +130,9 @@ class _Frame:
 class _Builder:
     """Puts one document together from events."""
 
-    def __init__(self) -> None:
+    def __init__(self, repeated: Repeated | None) -> None:
         self.root: object = None
+        self._repeated = repeated
         self._stack: list[_Frame] = []
         self._anchors: dict[str | None, tuple[object, int]] = {}
         self._nodes = 0
@@ -173,7 +181,9 @@ class _Builder:
         key: str = event.value
         frame.merging = key == "<<" and event.implicit[0]
         if key in mapping:
-            raise MalformedText(f"the key {key[:80]!r} is there twice", self._line)
+            if self._repeated is None:
+                raise MalformedText(f"the key {key[:80]!r} is there twice", self._line)
+            self._repeated(key, self._line)
         if event.anchor is not None:
             self._anchors[event.anchor] = (key, 1)
         frame.key = key

@@ -3,6 +3,6 @@
 It is the only layer that knows them all. One module per command; see `pointsman.cli.command`.
 """
 
-from .app import main
+from .app import kube_proxy, main
 
-__all__ = ["main"]
+__all__ = ["kube_proxy", "main"]

@@ -9,6 +9,9 @@ from pointsman.core.config import LocalMode, ProxyConfig
 from pointsman.core.hookspecs import hookimpl
 from pointsman.core.plan import SyncPlan, SyncReport
 
+from .configuration.agreement import mismatches
+from .configuration.effective import Effective
+
 log = logging.getLogger(__name__)
 
 
@@ -26,8 +29,22 @@ def announce(config: ProxyConfig) -> None:
     )
 
 
-def warn(config: ProxyConfig) -> None:
+def tell_of_configuration(chosen: Effective) -> None:
+    """Say what of the configuration can't be taken as it is meant, once each (CFG-01, CFG-02)."""
+    for warning in chosen.warnings:
+        log.warning("configuration", extra={"about": warning})
+    if chosen.ignored:
+        log.warning("flags_ignored", extra={"flags": sorted(chosen.ignored), "reason": "--config is given"})
+    if pointless := chosen.without_effect():
+        log.info("accepted_without_effect", extra={"settings": pointless, "why": "see docs/kube-proxy.md"})
+
+
+def warn(config: ProxyConfig, chosen: Effective) -> None:
     """Say what is likely to be a mistake, though it can be served (CFG-05)."""
+    for mismatch in mismatches(chosen.config, config.families, chosen.labels):
+        log.warning("configuration", extra={"about": mismatch})
+    if config.node_port_addresses == ():
+        log.info("node_ports_on_all_addresses", extra={"remedy": "--nodeport-addresses primary, or networks"})
     known = {family_of(network.address) for network in config.cluster_cidrs}
     unknown = [str(family) for family in config.families if family not in known]
     if config.local_mode is LocalMode.CLUSTER_CIDR and unknown:

@@ -10,7 +10,8 @@ from pointsman.core.errors import ConfigError, PluginError, PointsmanError
 from pointsman.core.plugins import Plugins
 
 from . import builtin
-from .flags import Problems
+from .configuration.flags import dashed
+from .problems import Problems
 from .text import one_line
 
 INTERRUPTED = 130  # what shells give for a program that SIGINT ended
@@ -19,14 +20,17 @@ INTERRUPTED = 130  # what shells give for a program that SIGINT ended
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``pointsman`` with some arguments, the process's by default; returns the exit status.
 
-    2 is for what the user or an installed plugin got wrong, 1 for what could not be done. Neither shows a
-    traceback; a bug does.
+    2 is for a command line that can't be read and for broken plugins, 1 for settings that are wrong (CFG-05)
+    and for what could not be done. None shows a traceback; a bug does.
     """
     try:
         plugins = Plugins()
-        args = _parser(plugins).parse_args(arguments)
+        args = _parser(plugins).parse_args(dashed(sys.argv[1:] if arguments is None else arguments))
         status: int = args.run(args, plugins)
         sys.stdout.flush()
+    except Problems as error:
+        _complain(error)
+        return 1
     except (ConfigError, PluginError) as error:
         _complain(error)
         return 2
@@ -40,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
+
+
+def kube_proxy() -> int:
+    """Run as a container does that was made for kube-proxy: by its name, with its flags alone."""
+    return main(["run", *sys.argv[1:]])
 
 
 def _parser(plugins: Plugins) -> argparse.ArgumentParser:

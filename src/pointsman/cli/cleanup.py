@@ -11,8 +11,10 @@ from pointsman.core.errors import BackendUnavailable, PointsmanError
 from pointsman.core.plugins import Dataplane, Plugins
 
 from .command import Subparsers
-from .flags import Problems, add, read
-from .options import INSTANCE
+from .configuration.flags import add, read
+from .configuration.table import INSTANCE
+from .configuration.v1alpha1 import Pointsman
+from .problems import Problems
 from .text import one_line
 
 
@@ -40,10 +42,17 @@ def add_parser(commands: Subparsers) -> None:
 def run(args: argparse.Namespace, plugins: Plugins) -> int:
     """See `Command.run`."""
     problems: list[str] = []
-    found = read(args, (INSTANCE,), problems)
-    if problems:
-        raise Problems(problems)
-    settings = [DataplaneSettings(family, found[INSTANCE.key]) for family in IPFamily]
+    instance = read(args, (INSTANCE,), problems).get(INSTANCE.key, Pointsman().instance)
+    try:
+        INSTANCE.rule(instance)
+    except ValueError as error:
+        raise Problems([f"{INSTANCE.flags[0]}: {error}"]) from error
+    return clean_all(plugins, instance)
+
+
+def clean_all(plugins: Plugins, instance: str) -> int:
+    """Remove what an instance wrote, by every backend; returns the exit status (CLN-01)."""
+    settings = [DataplaneSettings(family, instance) for family in IPFamily]
     real = [spec for spec in plugins.backends if not spec.simulated]
     outcomes = {_clean(spec, of_family) for spec in real for of_family in settings}
     if outcomes == {Outcome.SKIPPED}:

@@ -22,6 +22,8 @@ from pointsman.core.unsupported import UnsupportedFeatures
 from pointsman.plugins.interface_addresses import InterfaceAddresses
 
 from .announcements import FirstSync, announce, warn
+from .configuration.effective import Effective
+from .configuration.watch import FileWatch
 from .selection import Selection
 from .signals import stop_on_signals
 
@@ -29,11 +31,15 @@ log = logging.getLogger(__name__)
 
 
 class Decided(Struct, frozen=True):
-    """What is settled before anything starts."""
+    """What is settled before anything starts.
+
+    ``config`` is for the engine; what all else is to do is in ``chosen``.
+    """
 
     config: ProxyConfig
     selection: Selection
     source: Source
+    chosen: Effective
 
 
 def serve(decided: Decided, plugins: Plugins) -> None:
@@ -47,7 +53,8 @@ def serve(decided: Decided, plugins: Plugins) -> None:
         loop = EventLoop(engine)
         received = stop_on_signals(loop)
         announce(config)
-        warn(config)
+        warn(config, decided.chosen)
+        _watch_configuration(loop, decided.chosen, ends)
         # First of all the addresses, so that not even the first sync goes without them.
         _follow_addresses(loop, engine, ends)
         ends.callback(decided.source.stop)
@@ -61,12 +68,21 @@ def _engine(decided: Decided, plugins: Plugins, ends: ExitStack) -> Engine:
     """The engine and a dataplane for each family, which can work here."""
     dataplanes = {}
     for family in decided.config.families:
-        settings = DataplaneSettings(family, decided.config.instance)
+        config, options = decided.config, decided.selection.options
+        settings = DataplaneSettings(family, config.instance, options, config.sync_period)
         dataplanes[family] = Dataplane(decided.selection.spec, settings)
         ends.callback(dataplanes[family].close)
     engine = Engine(decided.config, dataplanes, plugins)
     engine.probe()
     return engine
+
+
+def _watch_configuration(loop: EventLoop, chosen: Effective, ends: ExitStack) -> None:
+    """Have the process end when its configuration file changes (CFG-03)."""
+    if path := chosen.commands["--config"]:
+        watch = FileWatch(path, loop.failed)
+        ends.callback(watch.stop)
+        watch.start()
 
 
 def _follow_addresses(loop: EventLoop, engine: Engine, ends: ExitStack) -> None:

@@ -1,13 +1,23 @@
-"""``pointsman run``: keep the kernel as the objects say."""
+"""``pointsman run``: keep the kernel as the objects say; and whatever else kube-proxy's flags ask for."""
 
 import argparse
 import sys
+from functools import partial
 
+from pointsman import __version__
+from pointsman.core.backend import BackendSpec
 from pointsman.core.plugins import Plugins
 
 from .command import Subparsers
-from .flags import add
-from .options import FLAGS, options, settled
+from .configuration.agreement import wrong_family
+from .configuration.effective import Effective, effective
+from .configuration.engine import DEFAULT_MODE, proxy_config, source_of
+from .configuration.flags import add
+from .configuration.options import options_for
+from .configuration.rules import families
+from .configuration.table import SETTINGS
+from .configuration.v1alpha1 import KUBERNETES
+from .problems import Problems
 from .selection import select
 
 
@@ -17,24 +27,56 @@ def add_parser(commands: Subparsers) -> None:
         "run",
         help="serve this node until told to stop",
         description="Program this node's kernel as Services and EndpointSlices say, and follow their changes."
-        " SIGTERM or SIGINT ends it; the rules stay and go on serving: pointsman cleanup removes them.",
+        " Takes kube-proxy's flags and its configuration file."
+        " SIGTERM or SIGINT ends it; the rules stay and go on serving: --cleanup removes them.",
         allow_abbrev=False,
     )
-    add(parser, FLAGS)
+    add(parser, SETTINGS)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, plugins: Plugins) -> int:
     """See `Command.run`."""
+    if getattr(args, "--version") not in (None, "false"):
+        print(f"pointsman {__version__}, for Kubernetes {'.'.join(map(str, KUBERNETES))}")
+        return 0
+    chosen = effective(args, plugins)
     # Late: structlog, and what the daemon is made of, take as long to load as all the rest.
-    from . import logs
+    from . import announcements, logs
+
+    logging = chosen.config.logging
+    logs.configure(sys.stderr, logging.format, logging.verbosity)
+    announcements.tell_of_configuration(chosen)
+    if chosen.commands["--write-config-to"]:
+        from .configuration.writing import write
+
+        write(chosen.config, chosen.commands["--write-config-to"])
+        return 0
+    if chosen.commands["--cleanup"]:
+        from .cleanup import clean_all
+
+        return clean_all(plugins, chosen.config.pointsman.instance)
+    return _serve(chosen, plugins)
+
+
+def _serve(chosen: Effective, plugins: Plugins) -> int:
     from .daemon import Decided, serve
 
-    chosen = options(args, plugins)
-    logs.configure(sys.stderr, chosen.log_format, chosen.verbosity)
-    selection = select(plugins, chosen.config)
-    config = settled(chosen, selection.spec.name, tuple(selection.capabilities))
-    plugins.configure(config)
-    kind, argument = chosen.source
-    serve(Decided(config, selection, plugins.sources[kind].make(argument, config)), plugins)
+    config = chosen.config
+    asked = proxy_config(config, config.mode or DEFAULT_MODE, families(config.pointsman.ip_family))
+    selection = select(plugins, asked, partial(_options, chosen))
+    problems = list(wrong_family(config, tuple(selection.capabilities), chosen.labels))
+    if problems:
+        raise Problems(problems)
+    settled = proxy_config(config, selection.spec.name, tuple(selection.capabilities))
+    plugins.configure(settled)
+    if chosen.commands["--init-only"]:
+        return 0
+    kind, argument = source_of(config)
+    source = plugins.sources[kind].make(argument, settled)
+    serve(Decided(settled, selection, source, chosen), plugins)
     return 0
+
+
+def _options(chosen: Effective, spec: BackendSpec) -> object:
+    return options_for(spec, chosen.config)

@@ -1,7 +1,7 @@
 """Which backend serves which families."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from pointsman.core.errors import BackendUnavailable, PluginError
 from pointsman.core.features import CORE, Capabilities, Feature, Level
 from pointsman.core.plugins import Plugins, probe
 
-from .options import AUTO
+from .configuration.engine import AUTO
 
 # For auto: these first, in this order, then others by name; never one that touches no packet, or lacks what
 # makes a service proxy.
@@ -22,21 +22,30 @@ log = logging.getLogger(__name__)
 
 
 Outcomes = Mapping[IPFamily, Capabilities | BackendUnavailable]
+Options = Callable[[BackendSpec], object]
+"""Gives the settings that are a backend's own (`BackendSpec.options`)."""
 
 
 class Selection(Struct, frozen=True):
-    """A backend, the families it serves, and what it can do for each."""
+    """A backend with its own settings, the families it serves, and what it can do for each."""
 
     spec: BackendSpec
     capabilities: Mapping[IPFamily, Capabilities]
+    options: object = None
 
 
-def survey(spec: BackendSpec, families: Sequence[IPFamily], instance: str) -> Outcomes:
+def survey(
+    spec: BackendSpec, families: Sequence[IPFamily], instance: str, options: object = None
+) -> Outcomes:
     """Find out what a backend can do here, for each family; one that fails is unavailable, nothing worse."""
-    return {family: _probe(spec, DataplaneSettings(family, instance)) for family in families}
+    return {family: _probe(spec, DataplaneSettings(family, instance, options)) for family in families}
 
 
-def select(plugins: Plugins, config: ProxyConfig) -> Selection:
+def _defaults(_spec: BackendSpec) -> None:
+    """No settings of a backend's own."""
+
+
+def select(plugins: Plugins, config: ProxyConfig, options: Options = _defaults) -> Selection:
     """Find the backend that ``config.proxy_mode`` asks for, and which of the families it can serve here.
 
     A family that can't be served is left out, with a warning, where another one can.
@@ -46,21 +55,24 @@ def select(plugins: Plugins, config: ProxyConfig) -> Selection:
         PluginError: a plugin chose a backend that there isn't.
     """
     if config.proxy_mode != AUTO:
-        return _usable(plugins.backends[config.proxy_mode], config)
+        return _usable(plugins.backends[config.proxy_mode], config, options)
     order = {name: place for place, name in enumerate(PREFERRED)}
     specs = [spec for spec in plugins.backends if not spec.simulated]
     specs.sort(key=lambda spec: (order.get(spec.name, len(order)), spec.name))
-    candidates = [Candidate(spec, _overall(survey(spec, config.families, config.instance))) for spec in specs]
+    candidates = [
+        Candidate(spec, _overall(survey(spec, config.families, config.instance, options(spec))))
+        for spec in specs
+    ]
     name = plugins.select_backend(candidates, config)
     if name is not None:
         if name not in plugins.backends:
             raise PluginError(f"for --proxy-mode auto a plugin chose {name!r}, which isn't installed")
-        return _usable(plugins.backends[name], config)
+        return _usable(plugins.backends[name], config, options)
     reasons = []
     for candidate in candidates:
         reason = _why_not(candidate)
         if not reason:
-            return _usable(candidate.spec, config)
+            return _usable(candidate.spec, config, options)
         reasons.append(reason)
     found = "; ".join(reasons) or "none is installed"
     raise BackendUnavailable(AUTO, f"none fits ({found})", "pointsman backends says more")
@@ -84,8 +96,9 @@ def _probe(spec: BackendSpec, settings: DataplaneSettings) -> Capabilities | Bac
         return BackendUnavailable(spec.name, str(error), "report this to whoever made the backend")
 
 
-def _usable(spec: BackendSpec, config: ProxyConfig) -> Selection:
-    outcomes = survey(spec, config.families, config.instance)
+def _usable(spec: BackendSpec, config: ProxyConfig, options: Options) -> Selection:
+    own = options(spec)
+    outcomes = survey(spec, config.families, config.instance, own)
     overall = _overall(outcomes)
     if isinstance(overall, BackendUnavailable):
         raise overall
@@ -94,7 +107,7 @@ def _usable(spec: BackendSpec, config: ProxyConfig) -> Selection:
             why = {"reason": outcome.reason, "remedy": outcome.remedy}
             log.warning("family_left_out", extra={"backend": spec.name, "family": str(family)} | why)
     served = {family: outcome for family, outcome in outcomes.items() if isinstance(outcome, Capabilities)}
-    return Selection(spec, served)
+    return Selection(spec, served, own)
 
 
 def _overall(outcomes: Outcomes) -> Capabilities | BackendUnavailable:

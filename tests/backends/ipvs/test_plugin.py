@@ -1,30 +1,24 @@
-"""The plugin's registration and its flag."""
-
-import argparse
+"""The plugin's registration and its settings."""
 
 import pytest
 
 from pointsman.backends.ipvs import plugin
 from pointsman.backends.ipvs.dataplane import IpvsDataplane
+from pointsman.backends.ipvs.plugin import IpvsOptions
 from pointsman.backends.ipvs.split import DEFAULT_SCHEDULER
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import BackendRegistry, DataplaneSettings
 
 
 @pytest.mark.parametrize(
-    ("arguments", "scheduler"), [([], DEFAULT_SCHEDULER), (["--ipvs-scheduler", "lc"], "lc")]
+    ("options", "scheduler"),
+    [(None, DEFAULT_SCHEDULER), (IpvsOptions(), DEFAULT_SCHEDULER), (IpvsOptions("lc"), "lc")],
 )
-def test_the_flag_chooses_the_scheduler(
-    monkeypatch: pytest.MonkeyPatch, arguments: list[str], scheduler: str
-) -> None:
-    monkeypatch.setitem(plugin._chosen, "scheduler", DEFAULT_SCHEDULER)
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers()
-    commands.add_parser("run")
-    plugin.pointsman_add_options(commands)
-    parser.parse_args(["run", *arguments])
+def test_CFG_16_the_scheduler_can_be_chosen(options: IpvsOptions | None, scheduler: str) -> None:
     registry = BackendRegistry()
     plugin.pointsman_register_backends(registry)
-    made = registry["ipvs"].make(DataplaneSettings(IPFamily.IPV4))
+    spec = registry["ipvs"]
+    assert spec.options is IpvsOptions
+    made = spec.make(DataplaneSettings(IPFamily.IPV4, options=options))
     assert isinstance(made, IpvsDataplane)
     assert made.scheduler == scheduler
