@@ -1,6 +1,7 @@
 """The objects of one case, and the proxy that is told of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec.structs import replace
@@ -77,6 +78,16 @@ class Cluster:
         self._subject.wipe()
         return self.proxy.resync()
 
+    @contextmanager
+    def without_address(self, address: str) -> Iterator[None]:
+        """Have the proxy know that the node goes without one of its addresses until the context ends."""
+        everything = _interface_addresses()
+        self.proxy.see_addresses(everything - {parse_address(address)})
+        self.proxy.sync()
+        yield
+        self.proxy.see_addresses(everything)
+        self.proxy.sync()
+
     def trace(self, packet: Packet) -> Trace:
         """The dataplanes' word on a packet."""
         return self.proxy.trace(packet)
@@ -99,9 +110,13 @@ class Cluster:
         basics = (node(), objects.service_cidr("kubernetes", SERVICE_CIDRS.values()))
         self._manifests = {objects.identity(one): one for one in (*basics, *manifests)}
         self.proxy = Proxy(self._subject, self.config)
-        addresses = [parse_address(one) for family in IPFamily for one in scene(family).node_addresses]
-        self.proxy.list(map(objects.decoded, self._manifests.values()), (*addresses, *_LOOPBACK))
+        self.proxy.list(map(objects.decoded, self._manifests.values()), _interface_addresses())
         return self.proxy.sync()
+
+
+def _interface_addresses() -> frozenset[bytes]:
+    own = (parse_address(one) for family in IPFamily for one in scene(family).node_addresses)
+    return frozenset((*own, *_LOOPBACK))
 
 
 def node(zone: str | None = ZONE) -> Manifest:

@@ -139,6 +139,10 @@ class KernelNetwork:
         """See `Network.serve`."""
         return self._lab.serve(machine, protocol, family, port)
 
+    def without_address(self, address: str) -> AbstractContextManager[None]:
+        """See `Network.without_address`."""
+        return self._lab.without_address(NODE, address)
+
     def forget_flows(self) -> None:
         """See `Network.forget_flows`."""
         self.run(self._conntrack.flush)

@@ -88,5 +88,8 @@ class Network(Protocol):
     ) -> AbstractContextManager[object]:
         """Answer on a port of a machine until the context ends."""
 
+    def without_address(self, address: str) -> AbstractContextManager[None]:
+        """Have the node under test go without one of its further addresses until the context ends."""
+
     def forget_flows(self) -> None:
         """Have the node forget every connection it knows of."""

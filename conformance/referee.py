@@ -2,7 +2,7 @@
 
 from pointsman.conformance.lab import NODE, EchoReply, Outcome, Reply
 from pointsman.core.addresses import format_address, parse_address
-from pointsman.core.model import Protocol
+from pointsman.core.model import Endpoint, Protocol
 from pointsman.core.packet import Action, Packet, Trace, Verdict
 
 from .answers import Failure, classified
@@ -35,12 +35,20 @@ def _arrived(where: Scene, packet: Packet, reply: Reply, verdict: Verdict) -> bo
     addresses = {parse_address(text) for text in where.addresses(reply.pod)}
     seen = {
         reply.client in where.node_addresses
-        if endpoint in verdict.masqueraded
+        if masqueraded(where, endpoint, verdict)
         else reply.client == format_address(packet.source)
         for endpoint in verdict.endpoints
         if endpoint.address in addresses and endpoint.port == reply.port
     }
     return seen == {True}
+
+
+def masqueraded(where: Scene, endpoint: Endpoint, verdict: Verdict) -> bool:
+    """Whether an endpoint sees the node instead of its client.
+
+    One that is the node's own does not: sources are rewritten when packets leave, and those stay.
+    """
+    return endpoint in verdict.masqueraded and format_address(endpoint.address) not in where.node_addresses
 
 
 def _left_alone(where: Scene, packet: Packet, outcome: Outcome, answer: object) -> bool:
@@ -52,8 +60,9 @@ def _left_alone(where: Scene, packet: Packet, outcome: Outcome, answer: object) 
         return owner is not None
     if owner is None:
         return answer is Failure.UNANSWERED
-    # Nobody may listen there: TCP says so by a reset, UDP by the same error that a proxy uses.
-    unreachable = Failure.REJECTED if packet.protocol is Protocol.UDP else Failure.RESET
+    # Nobody may listen there: TCP says so by a reset, UDP by the same error that a proxy uses, and of SCTP
+    # nobody is told which of the two it was.
+    unreachable = Failure.RESET if packet.protocol is Protocol.TCP else Failure.REJECTED
     return answer in (Failure.RESET, unreachable)
 
 

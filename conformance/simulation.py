@@ -29,6 +29,7 @@ from pointsman.core.node import is_loopback
 from pointsman.core.packet import Action, Packet, Trace
 
 from .answers import PORT_UNREACHABLE
+from .referee import masqueraded
 from .scene import PODS, PORTS, REAL_PORT, Scene, scene
 
 P = ParamSpec("P")
@@ -140,6 +141,11 @@ class SimulatedNetwork:
         finally:
             self._listeners.discard(listener)
 
+    @contextmanager
+    def without_address(self, address: str) -> Iterator[None]:
+        """See `Network.without_address`."""
+        yield
+
     def forget_flows(self) -> None:
         """See `Network.forget_flows`; those held know by themselves where they go."""
 
@@ -149,8 +155,8 @@ class SimulatedNetwork:
         match verdict.action:
             case Action.FORWARD:
                 endpoint = self._pick(packet, trace)
-                masqueraded = endpoint in verdict.masqueraded
-                return self._forward(where, client, packet, endpoint, wait, masqueraded=masqueraded)
+                seen = masqueraded(where, endpoint, verdict)
+                return self._forward(where, client, packet, endpoint, wait, masqueraded=seen)
             case Action.REJECT:
                 return Refused(errno.ECONNREFUSED, PORT_UNREACHABLE[where.family], where.address(NODE))
             case Action.DROP:
@@ -179,7 +185,7 @@ class SimulatedNetwork:
             return Silent(wait)
         if masqueraded:
             return self._arrive(where, pod, packet, endpoint, where.node_address_towards(pod))
-        itself = endpoint.address == packet.source
+        itself = endpoint.address == packet.source and pod != NODE  # which has no other way to itself
         through_node = NODE in (where.node_of(client), where.node_of(pod))
         if itself or not through_node:
             return Silent(wait)  # the answer goes straight to a client that has asked somebody else

@@ -150,10 +150,14 @@ class Proxy:
 
     def list(self, objects: Iterable[ApiObject], interface_addresses: Iterable[bytes]) -> None:
         """Tell the engine of all objects there are, and of the node's addresses."""
-        self._engine.set_interface_addresses(interface_addresses)
+        self.see_addresses(interface_addresses)
         listed = list(objects)
         for kind in KINDS.values():
             self._engine.replaced(kind, [one for one in listed if isinstance(one, kind)])
+
+    def see_addresses(self, interface_addresses: Iterable[bytes]) -> None:
+        """Tell the engine which addresses the node has now."""
+        self._engine.set_interface_addresses(interface_addresses)
 
     def update(self, updated: ApiObject) -> None:
         """Tell the engine of an object that was added or changed."""

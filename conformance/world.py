@@ -94,11 +94,24 @@ class World:
         self._remembered.changed()
         return self._cluster.wipe()
 
+    @contextmanager
+    def without_address(self, address: str) -> Iterator[None]:
+        """Have the node lose one of its further addresses until the context ends, and the proxy know of both.
+
+        Nobody should connect meanwhile: the scene knows the address as the node's.
+        """
+        with self._cluster.without_address(address), self._network.without_address(address):
+            yield
+
     def verify(self) -> None:
         """See `Cluster.verify`."""
         self._cluster.verify()
 
     # What becomes of connections.
+
+    def judge(self, packet: Packet) -> Trace:
+        """The oracle's word on a packet."""
+        return self._cluster.proxy.judge(packet)
 
     def connect(
         self,

@@ -13,7 +13,7 @@ from pointsman.core.addresses import family_of, parse_address
 
 from .errors import LabUnavailable
 from .netns import LOOPBACK, Namespace
-from .topology import Cable, Interface, Machine, Role, Route, Topology
+from .topology import Address, Cable, Interface, Machine, Role, Route, Topology
 
 _NODAD = 0x02  # IFA_F_NODAD: an address without duplicate detection is usable at once
 _SCOPE_LINK, _SCOPE_HOST = 253, 254
@@ -103,12 +103,28 @@ def _address(netlink: IPRoute, interfaces: Sequence[Interface], index: dict[str,
     for interface in interfaces:
         netlink.link("set", index=index[interface.name], state="up")
         for address in interface.addresses:
-            how: dict[str, object] = {"address": address.text, "prefixlen": address.prefix}
-            if ":" in address.text:
-                how["flags"] = _NODAD
-                if not address.preferred:
-                    how |= {"preferred_lft": 0, "valid_lft": _FOREVER}
-            netlink.addr("add", index=index[interface.name], **how)
+            netlink.addr("add", index=index[interface.name], **_words_for(address))
+
+
+def add_address(netlink: IPRoute, interface: str, address: Address) -> None:
+    """Give an interface an address."""
+    [index] = netlink.link_lookup(ifname=interface)
+    netlink.addr("add", index=index, **_words_for(address))
+
+
+def remove_address(netlink: IPRoute, interface: str, address: Address) -> None:
+    """Take an address from an interface."""
+    [index] = netlink.link_lookup(ifname=interface)
+    netlink.addr("del", index=index, address=address.text, prefixlen=address.prefix)
+
+
+def _words_for(address: Address) -> dict[str, object]:
+    words: dict[str, object] = {"address": address.text, "prefixlen": address.prefix}
+    if ":" in address.text:
+        words["flags"] = _NODAD
+        if not address.preferred:
+            words |= {"preferred_lft": 0, "valid_lft": _FOREVER}
+    return words
 
 
 def _add_route(netlink: IPRoute, route: Route, interface: int) -> None:

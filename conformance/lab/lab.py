@@ -1,7 +1,8 @@
 """A cluster's network in miniature, for real packets."""
 
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -10,7 +11,7 @@ from msgspec import Struct
 from pointsman.core.addresses import IPFamily
 from pointsman.core.model import Protocol
 
-from .build import build, own_address
+from .build import add_address, build, own_address, remove_address
 from .errors import ProtocolUnavailable
 from .layout import lay_out
 from .netns import Namespace
@@ -129,6 +130,24 @@ class Lab:
     def claim(self, address: str) -> None:
         """Make an address the router's own, so that a server there answers what no proxy takes care of."""
         self.router.configure(lambda netlink: own_address(netlink, address))
+
+    @contextmanager
+    def without_address(self, name: str, address: str) -> Iterator[None]:
+        """Take an address from a machine until the context ends.
+
+        Raises:
+            KeyError: there is no such machine, or it has no such address.
+        """
+        configure = self[name].configure
+        places = ((one.name, had) for one in self.machine(name).interfaces for had in one.addresses)
+        interface, had = next(((at, had) for at, had in places if had.text == address), (None, None))
+        if interface is None or had is None:
+            raise KeyError(f"{name} has no address {address}")
+        configure(lambda netlink: remove_address(netlink, interface, had))
+        try:
+            yield
+        finally:
+            configure(lambda netlink: add_address(netlink, interface, had))
 
     def close(self) -> None:
         """Take everything down; a second call does nothing."""

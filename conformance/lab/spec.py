@@ -32,8 +32,8 @@ EXTERNAL_CIDRS = {IPFamily.IPV4: "198.51.100.0/24", IPFamily.IPV6: "2001:db8:100
 class Client(Struct, frozen=True):
     """An off-cluster client.
 
-    ``sources`` are more addresses it may send from, in or outside the segment. ``networks`` are whole networks of
-    such addresses, of which no interface has any.
+    ``sources`` are more addresses it may send from, in or outside the segment. ``networks`` are whole
+    networks of such addresses, of which no interface has any.
     """
 
     name: str
