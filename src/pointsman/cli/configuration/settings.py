@@ -144,8 +144,12 @@ def _number(kind: Any, text: str) -> Any:
     if not (text.isascii() and len(text) <= 40) or "_" in text:
         raise ValueError(f"{text[:80]!r} is not {what}")
     try:
-        return msgspec.convert(float(text) if kind is float else int(text), kind)
-    except ValueError as error:
+        number = float(text) if kind is float else int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not {what}") from None
+    try:
+        return msgspec.convert(number, kind)
+    except msgspec.ValidationError as error:
         raise ValueError(f"{text!r} is not {what} that fits") from error
 
 
