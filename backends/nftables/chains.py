@@ -69,6 +69,7 @@ class Pick(NamedTuple):
         endpoints = side.far_endpoints if self.far else side.endpoints
         key = (*side.key, sel.numgen_random(self.size))
         rules = (
+            found(),
             *_mark(layout, context, self.masquerade),
             Rule(r.dnat_map(layout.family, key, endpoints.name)),
         )
@@ -132,7 +133,12 @@ def split_rules(layout: Layout, context: NodeContext, near: str | None, far: str
         rules.insert(0, Rule(match_local_traffic(layout, context.local) + to_near, "local pods"))
     if far is not None:
         rules.append(Rule(r.goto(far), "clients from outside"))
-    return tuple(rules)
+    return (found(), *rules)
+
+
+def found() -> Rule:
+    """Take the number off the packet again, once it has led to its chain."""
+    return Rule(r.clear_priority())
 
 
 class Allow(NamedTuple):
@@ -280,7 +286,9 @@ def _mark(layout: Layout, context: NodeContext, masquerade: Masquerade) -> Itera
 def _dispatch(layout: Layout, context: NodeContext) -> Iterator[Rule]:
     for side in layout.sides:
         where = _node_port_match(layout, context) if side is layout.node_port else b""
-        yield Rule(where + r.verdict_map(side.key, side.dispatch.name))
+        # The packet's priority is scratch paper between two lookups of one rule: rules share no registers.
+        number = r.set_priority_from_map(side.key, side.dispatch.name)
+        yield Rule(where + number + r.verdict_map(layout.classes.key, layout.classes.name))
 
 
 def _leave_be() -> Rule:

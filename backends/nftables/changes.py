@@ -152,4 +152,6 @@ class Writer:
     def _leads(self, name: str) -> bool:
         """Whether a set decides where packets go; the others hold what they find when they get there."""
         spec: SetSpec = self._codec(name).spec
-        return not isinstance(spec.data, tuple) and spec is not self._layout.hairpin
+        if spec in (self._layout.address.dispatch, self._layout.node_port.dispatch):
+            return True
+        return not isinstance(spec.data, tuple) and spec not in (self._layout.classes, self._layout.hairpin)

@@ -1,7 +1,6 @@
 """From service ports to elements: what the table must hold for each of them. Pure."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import NamedTuple
 
 from pointsman.core.model import Answer, Frontend, NodeContext, Pool, ServiceFrontends
@@ -9,9 +8,9 @@ from pointsman.core.model import Answer, Frontend, NodeContext, Pool, ServiceFro
 from .affinity import LEARNING, Group, group
 from .chains import NOBODY, REFUSALS, ChainClass, Pick, Split, allow
 from .layout import Layout, match_key
-from .netlink.constants import VerdictCode
 from .netlink.elements import Verdict
 from .netlink.sets import SetSpec
+from .numbers import goto
 from .ruleset import Chain, Elements, Value
 from .slots import Slots, assign, index_key
 
@@ -158,9 +157,3 @@ class _Writer:
 
     def _put(self, name: str, key: bytes, value: Value) -> None:
         self.elements.setdefault(name, {})[key] = value
-
-
-@lru_cache(maxsize=4096)
-def goto(chain: str) -> Verdict:
-    """The verdict that leads to a chain."""
-    return Verdict(VerdictCode.GOTO, chain)

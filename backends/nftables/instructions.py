@@ -84,12 +84,16 @@ def _headers(state: State) -> Iterable[tuple[int, int, bytes]]:
 def _meta(operands: Operands, state: State, _sets: Sets) -> Iterable[State]:
     key = operands.number(nf.NFTA_META_KEY)
     if operands.has(nf.NFTA_META_SREG):
-        if key != nf.NFT_META_MARK:
-            raise NotKnown(f"setting key {key}")
-        mark = int.from_bytes(state.get(operands.number(nf.NFTA_META_SREG), 4), byteorder)
-        return [replace(state, mark=mark).note(Marked(mark))]
+        number = int.from_bytes(state.get(operands.number(nf.NFTA_META_SREG), 4), byteorder)
+        if key == nf.NFT_META_MARK:
+            return [replace(state, mark=number).note(Marked(number))]
+        if key == nf.NFT_META_PRIORITY:
+            return [replace(state, priority=number)]
+        raise NotKnown(f"setting key {key}")
     if key == nf.NFT_META_MARK:
         value = state.mark.to_bytes(4, byteorder)
+    elif key == nf.NFT_META_PRIORITY:
+        value = state.priority.to_bytes(4, byteorder)
     elif key == nf.NFT_META_L4PROTO:
         value = bytes((state.protocol,))
     elif key == nf.NFT_META_NFPROTO:

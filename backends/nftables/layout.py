@@ -41,6 +41,7 @@ class Layout:
     family: Family
     address: Side
     node_port: Side
+    classes: SetSpec
     firewall: SetSpec
     cluster_ips: SetSpec
     node_port_ips: SetSpec
@@ -61,6 +62,7 @@ class Layout:
         return (
             *by_side[0],
             *by_side[1],
+            self.classes,
             self.firewall,
             self.cluster_ips,
             self.node_port_ips,
@@ -87,6 +89,7 @@ def layout(family: IPFamily, instance: str) -> Layout:
         family=nf_family,
         address=_side("", by_address, daddr, "virtual address"),
         node_port=_side("nodeport-", by_port, daddr, "node port"),
+        classes=SetSpec("classes", (sel.PRIORITY,), VERDICTS, comment="number -> how to pick"),
         firewall=SetSpec("firewall", by_address, VERDICTS, comment="virtual address -> source ranges"),
         cluster_ips=SetSpec(
             "cluster-ips", (daddr,), comment="ClusterIPs; other ports of theirs are rejected"
@@ -102,7 +105,7 @@ def _side(prefix: str, key: tuple[sel.Selector, ...], daddr: sel.Selector, what:
     indexed = (*key, sel.numgen_random(1))
     return Side(
         name=prefix,
-        dispatch=SetSpec(f"{prefix}services", key, VERDICTS, comment=f"{what} -> how to pick"),
+        dispatch=SetSpec(f"{prefix}services", key, (sel.PRIORITY,), comment=f"{what} -> number of a class"),
         endpoints=SetSpec(f"{prefix}endpoints", indexed, (daddr, sel.TH_DPORT), comment="index -> endpoint"),
         far_endpoints=SetSpec(
             f"{prefix}far-endpoints",

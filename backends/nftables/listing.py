@@ -172,17 +172,15 @@ class _Listing:
         self._words.append(f"counter packets {packets} bytes {size}")
 
     def _set_meta(self, operands: Operands) -> None:
-        mark = self._single()
-        all_bits = 0xFFFFFFFF
-        mask, xor = int.from_bytes(mark.mask, byteorder), int.from_bytes(mark.xor, byteorder)
-        if mark.selector is not sel.MARK or operands.number(nf.NFTA_META_KEY) != nf.NFT_META_MARK:
-            raise NotKnown("another field than the mark")
-        if mask == all_bits:
-            self._words.append(f"meta mark set meta mark ^ {xor:#010x}")
-        elif mask == all_bits ^ xor:
-            self._words.append(f"meta mark set meta mark | {xor:#010x}")
+        value = self._single()
+        key = operands.number(nf.NFTA_META_KEY)
+        if key == nf.NFT_META_PRIORITY and value.selector is None:
+            text = sel.PRIORITY.render(value.constant) if value.constant else value.text
+            self._words.append(f"meta priority set {text}")
+        elif key == nf.NFT_META_MARK and value.selector is sel.MARK:
+            self._words.append(f"meta mark set {_changed_mark(value)}")
         else:
-            raise NotKnown("a calculation that has no words here")
+            raise NotKnown("a field that has no words here")
 
     def _dynset(self, operands: Operands) -> None:
         used = self._used()
@@ -210,6 +208,17 @@ _WORDS: dict[str, Callable[[_Listing, Operands], None]] = {
     "counter": _Listing._counter,
     "dynset": _Listing._dynset,
 }
+
+
+def _changed_mark(mark: _Loaded) -> str:
+    """What becomes of the mark, in nft's words."""
+    all_bits = 0xFFFFFFFF
+    mask, xor = int.from_bytes(mark.mask, byteorder), int.from_bytes(mark.xor, byteorder)
+    if mask == all_bits:
+        return f"meta mark ^ {xor:#010x}"
+    if mask == all_bits ^ xor:
+        return f"meta mark | {xor:#010x}"
+    raise NotKnown("a calculation that has no words here")
 
 
 def _comparison(loaded: _Loaded, selector: Selector, operator: str, value: bytes) -> str:

@@ -99,6 +99,7 @@ class State:
     destination: bytes
     port: int
     mark: int = 0
+    priority: int = 0
     status: CtStatus = CtStatus(0)
     probability: Fraction = Fraction(1)
     registers: bytes = bytes(_REGISTERS)

@@ -19,6 +19,7 @@ from .layout import Layout, Side, target
 from .netlink import constants as nf
 from .netlink.elements import Element, Verdict
 from .netlink.objects import RuleInfo
+from .numbers import held, verdicts
 from .recover import node_context
 from .ruleset import Chain
 from .slots import index_key
@@ -41,6 +42,7 @@ class _Observer:
     def __init__(self, layout: Layout, state: TableState) -> None:
         self._layout = layout
         self._state = state
+        self._elements = verdicts(layout, state.elements)
         self._context = node_context(layout, state)
         self._strange: set[str] = set()
         self._accounted: set[str] = set()
@@ -51,23 +53,22 @@ class _Observer:
                 self._strange.add(f"{spec.noun} {spec.name} is missing or declared in another way")
         for chain in skeleton(self._layout, self._context):
             self._check(chain)
+        classes = self._elements.get(self._layout.classes.name, {})
+        if classes != held(classes).elements():
+            self._strange.add(f"map {self._layout.classes.name} leads elsewhere than to classes")
         frontends = {_match(key): self._frontend(side, key) for side, key in self._places()}
         for name in self._state.chains.keys() - self._accounted:
-            unused = parse_class(name)
-            if unused is None:
-                self._strange.add(f"chain {name} has no business here")
-            else:
-                self._check(unused.chain(self._layout, self._context))
+            self._strange.add(f"chain {name} has no business here")
         return Observed(
             frontends,
-            frozenset(self._state.elements.get(self._layout.cluster_ips.name, {})),
+            frozenset(self._elements.get(self._layout.cluster_ips.name, {})),
             frozenset(self._context.service_cidrs),
             tuple(sorted(self._strange)),
         )
 
     def _places(self) -> Iterator[tuple[Side, bytes]]:
         """The keys that anything is said about, each with its side."""
-        elements = self._state.elements
+        elements = self._elements
         for side in self._layout.sides:
             keys = elements.get(side.dispatch.name, {}).keys() | elements.get(side.refusals.name, {}).keys()
             yield from ((side, key) for key in keys)
@@ -77,6 +78,8 @@ class _Observer:
         nobody = ObservedAnswer(frozenset(), Masquerade.NEVER, self._refusal(side, key))
         near, far = nobody, None
         verdict = self._verdict(side.dispatch.name, key)
+        if isinstance(self._elements.get(side.dispatch.name, {}).get(key), bytes):
+            self._strange.add(f"{where} has a number that leads nowhere")
         if verdict is not None and verdict != NOBODY:
             chain = verdict.chain or ""
             sticky = _STICKY.fullmatch(chain)
@@ -171,7 +174,7 @@ class _Observer:
     def _shares(self, endpoints: str, key: bytes, pick: Pick) -> frozenset[Endpoint]:
         shares: Counter[bytes] = Counter()
         for index in range(pick.size):
-            occupant = self._state.elements.get(endpoints, {}).get(key + index_key(index))
+            occupant = self._elements.get(endpoints, {}).get(key + index_key(index))
             if isinstance(occupant, bytes):
                 shares[occupant] += 1
             else:
@@ -201,7 +204,7 @@ class _Observer:
         return networks
 
     def _verdict(self, name: str, key: bytes) -> Verdict | None:
-        value = self._state.elements.get(name, {}).get(key)
+        value = self._elements.get(name, {}).get(key)
         return value if isinstance(value, Verdict) else None
 
     def _check(self, chain: Chain) -> None:

@@ -10,11 +10,12 @@ from pointsman.core.model import Model, NodeContext, Pool, ServiceFrontends, Ser
 from pointsman.core.plan import Delta, SyncPlan
 
 from .affinity import MEMBERS, group
-from .chains import Allow, ChainClass, Pick, Split, closure, parse_class, skeleton
+from .chains import Allow, ChainClass, closure, skeleton
 from .changes import Changes
 from .compile import Placement, compile_addresses, compile_node, compile_service, place
 from .layout import Layout, match_key
 from .netlink.sets import SetSpec
+from .numbers import Numbers, enumerate_chains, held, verdicts
 from .ruleset import Chain, Elements, Owned, Value, merge
 from .slots import Slots, index_key
 from .state import TableState
@@ -27,13 +28,14 @@ class Books:
     """What is known of the table beyond the model it holds.
 
     ``placements`` has the service ports whose endpoints don't stand in sorted order; ``users`` counts the
-    service ports that need a chain class, 0 for one that is there unused; ``sticky`` are service ports with
-    chains of their own.
+    service ports that need a chain class; ``sticky`` are service ports with
+    chains of their own; ``numbers`` stand for the chains that the dispatch leads to.
     """
 
     placements: dict[ServicePortName, Placement] = field(default_factory=dict)
     users: Counter[ChainClass] = field(default_factory=Counter)
     sticky: set[ServicePortName] = field(default_factory=set)
+    numbers: Numbers = Numbers()
 
     def placement(self, service: ServiceFrontends) -> Placement:
         """Where a service port's endpoints stand."""
@@ -59,7 +61,7 @@ class Books:
         """Note that service ports have come to need classes, or ceased to."""
         self.users.update(users)
         for chain_class in users:
-            if not self.users[chain_class] and _leaves(chain_class):
+            if not self.users[chain_class]:
                 del self.users[chain_class]
 
 
@@ -84,6 +86,7 @@ class Step:
     placed: list[tuple[ServiceFrontends, Placement]] = field(default_factory=list)
     gone: list[ServicePortName] = field(default_factory=list)
     users: Counter[ChainClass] = field(default_factory=Counter)
+    numbers: Numbers = Numbers()
 
     def note(self, books: Books) -> None:
         """The changes are in the kernel."""
@@ -92,6 +95,7 @@ class Step:
         for name in self.gone:
             books.forget(name)
         books.count(self.users)
+        books.numbers = self.numbers
 
 
 def partial(layout: Layout, delta: Delta, desired: Model, books: Books) -> Step:
@@ -130,11 +134,12 @@ def partial(layout: Layout, delta: Delta, desired: Model, books: Books) -> Step:
     step.changes.compare(before.elements, after.elements)
     _compare_own(step.changes, before, after)
     for chain_class in sorted(step.users, key=_name):
-        users = books.users.get(chain_class)
-        if users is None and step.users[chain_class]:
+        users = books.users[chain_class]
+        if not users and step.users[chain_class]:
             _add_class(step.changes, layout, chain_class, new_context)
-        elif users and not users + step.users[chain_class] and _leaves(chain_class):
+        elif users and not users + step.users[chain_class]:
             _drop_class(step.changes, chain_class)
+    step.numbers = enumerate_chains(layout, step.changes, books.numbers)
     return step
 
 
@@ -146,9 +151,9 @@ def full(layout: Layout, plan: SyncPlan, state: TableState | None) -> tuple[Step
     """
     desired, context = plan.desired, plan.desired.node
     step, after = Step(), _Side(layout, context)
-    held: Elements = {} if state is None else state.elements
+    found: Elements = {} if state is None else verdicts(layout, state.elements)
     for service in desired.services.values():
-        placement = place(service, _found(layout, service, held))
+        placement = place(service, _found(layout, service, found))
         after.add(service, placement)
         step.placed.append((service, placement))
         if service.affinity and state is not None:
@@ -163,17 +168,21 @@ def full(layout: Layout, plan: SyncPlan, state: TableState | None) -> tuple[Step
         for chain_class in sorted(after.users, key=_name):
             _add_class(changes, layout, chain_class, context)
         _compare_own(changes, _Side(layout, context), after)
-        changes.compare({}, after.elements)
+        changes.compare({}, {**after.elements, layout.classes.name: Numbers().elements()})
+        step.numbers = enumerate_chains(layout, changes, Numbers())
         step.reviews = []
         return step, True
-    _keep_unused(step.users, layout, context, state)
     _repair(changes, layout, [*fixed, *after.chains.values()], after.users, context, state)
     changes.new_sets += (Owned(spec) for name, spec in sorted(after.sets.items()) if name not in state.sets)
-    changes.compare({**held, **_members_held(after, state)}, after.elements)
+    numbers = held(found.get(layout.classes.name, {}))
     if plan.complete:
         _drop_strangers(changes, layout, fixed, after, state)
-    else:
+        numbers = numbers.only({c.name for c in after.users} | after.chains.keys())
+    after.elements[layout.classes.name] = numbers.elements()
+    changes.compare({**found, **_members_held(after, state)}, after.elements)
+    if not plan.complete:
         changes.removed = {}
+    step.numbers = enumerate_chains(layout, changes, numbers)
     return step, False
 
 
@@ -280,14 +289,6 @@ def _repair(
             changes.skeleton.append(chain)
 
 
-def _keep_unused(users: Counter[ChainClass], layout: Layout, context: NodeContext, state: TableState) -> None:
-    """Count ways to pick that are there and right, though nobody needs them now."""
-    for name in state.chains:
-        unused = parse_class(name)
-        if unused is not None and state.holds(unused.chain(layout, context)):
-            users.update({unused: 0})
-
-
 def _drop_strangers(
     changes: Changes, layout: Layout, fixed: list[Chain], after: _Side, state: TableState
 ) -> None:
@@ -308,15 +309,6 @@ def _change_context(
     before = (*skeleton(layout, old), *(chain_class.chain(layout, old) for chain_class in classes))
     after = (*skeleton(layout, new), *(chain_class.chain(layout, new) for chain_class in classes))
     changes.skeleton += (now for was, now in zip(before, after, strict=True) if was != now)
-
-
-def _leaves(chain_class: ChainClass) -> bool:
-    """Whether a class is removed with its last user.
-
-    Ways to pick stay: the kernel checks every element of the verdict maps when a chain with DNAT comes, and
-    those between which services come and go are few.
-    """
-    return not isinstance(chain_class, Pick | Split)
 
 
 def _add_class(changes: Changes, layout: Layout, chain_class: ChainClass, context: NodeContext) -> None:

@@ -50,7 +50,9 @@ def _local_traffic(layout: Layout, state: TableState) -> LocalTraffic | None:
     """Who is local, as the first chain tells that depends on it."""
     everybody = LocalNetwork(Network(bytes(sel.daddr(layout.family).length), 0))
     for name, rules in sorted(state.rules.items()):
-        first = rules[0].expressions
+        if len(rules) < 2:
+            continue
+        first = rules[1].expressions  # the first rule is every class's: it clears the packet's priority
         if "split-" in name:
             if first[0].name == "fib":  # only the node itself is near
                 continue

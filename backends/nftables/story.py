@@ -76,6 +76,7 @@ class _Teller:
         sides = layout.sides
         self._matches = {side.dispatch.name for side in sides} | {side.refusals.name for side in sides}
         self._learners = {side.learners.name for side in sides}
+        self._silent = layout.classes.name  # says nothing beyond what the rules of the class say
 
     def steps(self, ways: Sequence[State]) -> Iterator[Step]:
         common = list(takewhile(lambda visit: not _chosen(visit), ways[0].visits))
@@ -112,7 +113,7 @@ class _Teller:
 
     def _decision(self, visit: Visit, where: str, why: str) -> Iterator[Step]:
         """Where a rule sent the packet, if there was something to decide."""
-        found = [effect for effect in visit.effects if isinstance(effect, Found)]
+        found = [e for e in visit.effects if isinstance(e, Found) and e.name != self._silent]
         missed = [effect for effect in visit.effects if isinstance(effect, Missed)]
         refused = any(isinstance(effect, Rejected) for effect in visit.effects)
         because = ", ".join([*map(self._membership, found), *map(self._membership, missed)])

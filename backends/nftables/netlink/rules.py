@@ -130,6 +130,19 @@ def verdict_map(key: Sequence[Selector], name: str) -> bytes:
     return load_key(key) + x.lookup(name, _FIRST, nf.NFT_REG_VERDICT)
 
 
+def set_priority_from_map(key: Sequence[Selector], name: str) -> bytes:
+    """``meta priority set ip daddr . meta l4proto . th dport map @services``.
+
+    Without an element for the key the rule ends and the packet goes on to the next one.
+    """
+    return load_key(key) + x.lookup(name, _FIRST, _FIRST) + x.meta_set(nf.NFT_META_PRIORITY, _FIRST)
+
+
+def clear_priority() -> bytes:
+    """``meta priority set none``."""
+    return x.immediate(_FIRST, bytes(4)) + x.meta_set(nf.NFT_META_PRIORITY, _FIRST)
+
+
 def dnat_map(family: Family, key: Sequence[Selector], name: str) -> bytes:
     """``dnat ip to <key> map @endpoints``, the map's data being ``ip daddr . th dport``.
 

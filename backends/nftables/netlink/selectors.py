@@ -162,6 +162,13 @@ def _host_hex(value: bytes) -> str:
     return f"{int.from_bytes(value, host_order):#x}"
 
 
+def _class_id(value: bytes) -> str:
+    """As tc writes it: two hexadecimal halves, or a word."""
+    number = int.from_bytes(value, host_order)
+    words = {0: "none", 0xFFFFFFFF: "root"}
+    return words.get(number) or f"{number >> 16:x}:{number & 0xFFFF:x}"
+
+
 def _text(value: bytes) -> str:
     return value.rstrip(b"\0").decode(errors="replace")
 
@@ -236,6 +243,7 @@ TH_DPORT = _payload("th dport", DataType.INET_SERVICE, (_TRANSPORT, 2, 2), (_DES
 L4PROTO = _meta("meta l4proto", DataType.INET_PROTO, nf.NFT_META_L4PROTO, 1, ByteOrder.HOST, _protocol)
 NFPROTO = _meta("meta nfproto", DataType.NFPROTO, nf.NFT_META_NFPROTO, 1, ByteOrder.HOST, _host_number)
 PROTOCOL = _meta("meta protocol", DataType.ETHER_TYPE, nf.NFT_META_PROTOCOL, 2, ByteOrder.BIG, _number)
+PRIORITY = _meta("meta priority", DataType.CLASSID, nf.NFT_META_PRIORITY, 4, ByteOrder.HOST, _class_id)
 MARK = _meta("meta mark", DataType.MARK, nf.NFT_META_MARK, 4, ByteOrder.HOST, _host_hex)
 IIFNAME = _meta("iifname", DataType.IFNAME, nf.NFT_META_IIFNAME, 16, ByteOrder.HOST, _text)
 OIFNAME = _meta("oifname", DataType.IFNAME, nf.NFT_META_OIFNAME, 16, ByteOrder.HOST, _text)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pointsman.backends.nftables.listing import describe, describe_verdict
 from pointsman.backends.nftables.netlink import rules as r
+from pointsman.backends.nftables.netlink import selectors as sel
 from pointsman.backends.nftables.netlink.constants import Family, VerdictCode
 from pointsman.backends.nftables.netlink.elements import Verdict
 from pointsman.backends.nftables.netlink.expressions import numgen_random, payload
@@ -44,6 +45,11 @@ def words(packed: bytes) -> str:
 def test_rules_of_the_backend_read_as_people_would_write_them() -> None:
     key = layouts.spec(Family.IP, "services").key
     assert words(r.verdict_map(key, "services")) == "ip daddr . meta l4proto . th dport vmap @services"
+    assert (
+        words(r.set_priority_from_map(key, "services") + r.verdict_map((sel.PRIORITY,), "classes"))
+        == "meta priority set ip daddr . meta l4proto . th dport map @services meta priority vmap @classes"
+    )
+    assert words(r.clear_priority()) == "meta priority set none"
     network = bytes((10, 244, 0, 0))
     match = r.match_prefix(key[0], network, 14, negate=True)
     assert words(match + r.drop()) == "ip daddr != 10.244.0.0/14 drop"

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pointsman.backends.nftables.chains import parse_class
 from pointsman.backends.nftables.changes import Writer
 from pointsman.backends.nftables.layout import Layout, layout
+from pointsman.backends.nftables.numbers import goto
 from pointsman.backends.nftables.observe import observed
 from pointsman.backends.nftables.planner import Books, Step, full, partial
+from pointsman.backends.nftables.slots import index_key
 from pointsman.backends.nftables.walk import follow
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import expected
@@ -47,16 +48,23 @@ def some_packets(*models: Model) -> st.SearchStrategy[list[Packet]]:
 
 
 def content(where: Layout, table: Simulated) -> dict[str, object]:
-    """All that a table holds, save what is free: who stands at which index, and ways to pick nobody takes."""
+    """All that a table holds, save what is free: who stands at which index, and which number a class has."""
     indexed = {spec.name for side in where.sides for spec in (side.endpoints, side.far_endpoints)}
     found: dict[str, object] = {
         f"chain {name}": (info[4:], [(rule.expressions, rule.comment) for rule in table.rules(name)])
         for name, info in table.chains.items()
-        if parse_class(name) is None
     }
+    classes = {element.key: element.data for element in table.elements[where.classes.name].values()}
+    numbered = {side.dispatch.name for side in where.sides}
     for name, info in table.sets.items():
         held = table.elements[name].values()
-        elements = Counter((e.key[:-4], e.data) for e in held) if name in indexed else set(held)
+        elements: object = set(held)
+        if name in indexed:
+            elements = Counter((e.key[:-4], e.data) for e in held)
+        elif name in numbered:
+            elements = {(e.key, classes[e.data]) for e in held if isinstance(e.data, bytes)}
+        elif name == where.classes.name:
+            elements = None  # a class that others need may still have a number from when services led there
         found[f"set {name}"] = (info._replace(handle=0), elements)
     return found
 
@@ -140,8 +148,8 @@ def test_one_endpoint_costs_the_same_at_any_size(size: int) -> None:
     service = replace(model.services[NAME], cluster=pods(size))
     model, _ = advance(model, [(NAME, service)], model.node)
     for new, most in (
-        (replace(service, cluster=pods(size + 1)), 9),  # a new way to pick with its rules is part of it
-        (replace(service, cluster=pods(size)[1:]), 9),
+        (replace(service, cluster=pods(size + 1)), 12),  # a new way to pick with its rules is part of it
+        (replace(service, cluster=pods(size)[1:]), 12),
         (replace(service, cluster=(*pods(size)[1:], Endpoint(bytes((10, 9, 9, 9)), 8080))), 3),
     ):
         assert 0 < change(model, new) <= most
@@ -184,34 +192,38 @@ def neighbour(number: int) -> ServiceFrontends:
 # --- examples that a history may not come upon ------------------------------------------------------
 
 
-def test_ways_to_pick_stay_when_nobody_needs_them_now() -> None:
+def test_a_way_to_pick_goes_with_its_number_when_nobody_needs_it() -> None:
     synced = Synced(seed(IPV4, 4))
     new = seed(IPV4, 5)
     for _ in synced.advance(new, diff(seed(IPV4, 4), new)):
         pass
-    assert {"pick-4-unless-local", "pick-5-unless-local"} <= synced.table.chains.keys()
+    assert "pick-4-unless-local" not in synced.table.chains
+    assert set(synced.table.elements["classes"]) == {(bytes(4), False), (index_key(2), False)}
     assert restart(synced.layout, synced.table, new).changes.writes() == 0
 
 
-def test_a_way_to_pick_that_is_no_longer_right_does_not_stay() -> None:
-    """Nobody needs it, and the node's pods have moved: it would mark the wrong ones if it came to use."""
-    synced = Synced(seed(IPV4, 4))
-    new = seed(IPV4, 5)
-    moved = replace(new, node=replace(new.node, local=None))
-    step = restart(synced.layout, synced.table, moved)
-    assert step.changes.gone_chains == ["pick-4-unless-local"]
-
-
-@settings(max_examples=50)
-@given(st.data())
-def test_the_node_may_change_while_ways_to_pick_stay_unused(data: st.DataObject) -> None:
-    old, new, newest, *_ = some_history(data, 3)
-    synced = Synced(old)
-    for _ in synced.advance(new, diff(old, new)):
-        pass
-    for _ in synced.advance(newest, diff(new, newest)):
-        pass
-    for name in synced.table.chains:
-        unused = parse_class(name)
-        if unused is not None:
-            assert state_of(synced.layout, synced.table).holds(unused.chain(synced.layout, newest.node))
+def test_a_number_that_leads_elsewhere_is_mended_and_nobody_follows_it_meanwhile() -> None:
+    """Somebody has led a class's number to another class, and that class has two now."""
+    model = seed(IPV4, 4)
+    service = model.services[NAME]
+    [frontend] = service.frontends
+    twin = replace(
+        service,
+        name=NAME._replace(port="twin"),
+        frontends=(replace(frontend, match=frontend.match._replace(port=81)),),
+        cluster=service.cluster[:2],
+    )
+    model, _ = advance(model, [(twin.name, twin)], model.node)
+    synced = Synced(model)
+    classes = synced.table.elements["classes"]
+    four, two = (index_key(1), False), (index_key(2), False)
+    assert {classes[four].data, classes[two].data} == {
+        goto("pick-4-unless-local"),
+        goto("pick-2-unless-local"),
+    }
+    classes[two] = classes[two]._replace(data=classes[four].data)
+    step = restart(synced.layout, synced.table, model)
+    for operations in Writer(synced.layout).phases(step.changes):
+        synced.table.commit(operations)
+    assert observed(synced.layout, state_of(synced.layout, synced.table)) == expected(model)
+    assert restart(synced.layout, synced.table, model).changes.writes() == 0

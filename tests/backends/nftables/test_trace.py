@@ -153,7 +153,8 @@ def test_a_story_names_rules_and_elements_as_nft_lists_them(seeded: Kernel) -> N
         (
             "match",
             f"10.96.0.1 . tcp . 80 is in map services: goto {chain}",
-            "table ip pointsman chain dispatch: ip daddr . meta l4proto . th dport vmap @services",
+            "table ip pointsman chain dispatch: meta priority set ip daddr . meta l4proto . th dport"
+            " map @services meta priority vmap @classes",
             1.0,
         ),
         (

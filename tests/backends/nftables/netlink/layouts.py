@@ -24,6 +24,7 @@ from pointsman.backends.nftables.netlink.selectors import (
     L4PROTO,
     MARK,
     OIFNAME,
+    PRIORITY,
     PROTOCOL,
     TH_DPORT,
     TH_SPORT,
@@ -71,6 +72,11 @@ def sets(family: Family) -> list[tuple[str, SetSpec]]:
             "map nodeports { typeof meta l4proto . th dport : verdict; }",
             SetSpec("nodeports", service, VERDICTS),
         ),
+        (
+            f"map numbers {{ typeof {key} : meta priority; }}",
+            SetSpec("numbers", (destination, *service), (PRIORITY,)),
+        ),
+        ("map classes { typeof meta priority : verdict; }", SetSpec("classes", (PRIORITY,), VERDICTS)),
         (
             f"map endpoints {{ typeof {key} . numgen random mod 4 : {ip} daddr . th dport; }}",
             SetSpec("endpoints", (destination, *service, index), endpoint),
@@ -129,6 +135,12 @@ def cases(family: Family) -> list[Case]:
     mark = rules.set_mark_bits(0x4000)
     return [
         Case(f"{vip} vmap @services", rules.verdict_map(key["services"], "services")),
+        Case(
+            f"meta priority set {vip} map @numbers meta priority vmap @classes",
+            rules.set_priority_from_map(key["numbers"], "numbers")
+            + rules.verdict_map(key["classes"], "classes"),
+        ),
+        Case("meta priority set none", rules.clear_priority()),
         Case("meta l4proto . th dport vmap @nodeports", rules.verdict_map(key["nodeports"], "nodeports")),
         *(
             Case(

@@ -43,7 +43,12 @@ def key_of(family: Family, spec: SetSpec, number: int) -> bytes:
     """A key of ``spec`` made of plausible parts."""
     address = ip_address(ADDRESSES[family][number]).packed
     parts = {4: address, 16: address, 1: b"\x06", 2: (80 + number).to_bytes(2, "big")}
-    special = {"numgen random mod 4": number.to_bytes(4, "little"), "meta mark": bytes((number, 64, 0, 0))}
+    small = number.to_bytes(4, "little")
+    special = {
+        "numgen random mod 4": small,
+        "meta priority": small,
+        "meta mark": bytes((number, 64, 0, 0)),
+    }
     return join(spec.key, [special.get(part.text) or parts[part.length] for part in spec.key])
 
 
@@ -76,7 +81,7 @@ def test_every_shape_of_set_gives_back_what_it_got(family: Family, ready: Netfil
                 Verdict(VerdictCode.DROP),
             ]
         elif spec.data is not None:
-            data = [endpoint(family, number) for number in range(3)]
+            data = [endpoint(family, number)[: spec.data_length] for number in range(3)]
         some = [Element(key_of(family, spec, number), data[number]) for number in range(3)]
         some[1] = some[1]._replace(comment="the second")
         ready.commit(add_elements(where, spec, [codec.element(one) for one in some]))
