@@ -10,7 +10,7 @@ from .client import ApiClient
 from .gate import Gate
 from .reflector import Reflector, Timing
 from .resources import resources
-from .status import WatchStatus
+from .status import Progress, WatchStatus
 
 # A thread that is about to connect can't be woken; being a daemon, it keeps nobody.
 STOP_SECONDS = 2.0
@@ -62,6 +62,10 @@ class KubernetesSource:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, until - time.monotonic()))
+
+    def progress(self, kind: str) -> Progress:
+        """How it stands with a kind, to be waited for."""
+        return self._reflectors[kind].progress
 
     def status(self) -> Mapping[str, WatchStatus]:
         """How it stands with each kind, by its name. From any thread."""

@@ -56,8 +56,8 @@ class Progress:
 
     def listed(self) -> None:
         """Everything is known."""
-        self._set(listed=True, served=True, lists=self._status.lists + 1)
-        self.heard()
+        self._heard = self._clock()
+        self._set(listed=True, served=True, failures=0, error="", lists=self._status.lists + 1)
 
     def watching(self) -> None:
         """A watch has begun."""
