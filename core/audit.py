@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from msgspec import Struct
+
 from .addresses import IPFamily, format_address
 from .backend import Observed, expected
 from .model import Model
@@ -25,6 +27,23 @@ TOLD = 5
 """Differences named in one report."""
 
 log = logging.getLogger(__name__)
+
+
+class AuditResult(Struct, frozen=True):
+    """How an audit of a family ended: what was found twice to be otherwise than meant.
+
+    ``differences`` counts it, ``examples`` are one line each. ``seconds`` is how long the audit took.
+    """
+
+    family: IPFamily
+    differences: int
+    examples: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        """The examples in one line, and how many more there are."""
+        more = self.differences - len(self.examples)
+        return "; ".join(self.examples) + (f" (and {more} more)" if more else "")
 
 
 def differences(meant: Observed, found: Observed) -> Iterator[str]:
@@ -52,6 +71,7 @@ class Auditor:
         applied: the model a family's dataplane holds, as far as is known; called on the auditor's thread.
         dataplanes: to read with; not those that write, for they belong to another thread.
         drifted: told of a family whose kernel state differs, and how.
+        audited: told of every audit.
         clock: monotonic seconds.
     """
 
@@ -60,21 +80,26 @@ class Auditor:
         applied: Callable[[IPFamily], Model],
         dataplanes: Mapping[IPFamily, Dataplane],
         drifted: Callable[[IPFamily, str], None],
+        audited: Callable[[AuditResult], None],
         *,
         clock: Clock = time.monotonic,
     ) -> None:
         self._applied = applied
         self._dataplanes = dataplanes
         self._drifted = drifted
+        self._audited = audited
         self._clock = clock
 
     def audit(self, family: IPFamily) -> float:
         """Audit a family once; the seconds to wait before the next time, so as to keep within the budget."""
         began = self._clock()
         found = self._found(family)
-        if found and found == self._found(family):
-            more = f" (and {len(found) - TOLD} more)" if len(found) > TOLD else ""
-            self._drifted(family, "; ".join(found[:TOLD]) + more)
+        if found and found != self._found(family):
+            found = []
+        audit = AuditResult(family, len(found), tuple(found[:TOLD]), self._clock() - began)
+        self._audited(audit)
+        if found:
+            self._drifted(family, str(audit))
         return max(PERIOD, (self._clock() - began) / BUDGET)
 
     def _found(self, family: IPFamily) -> list[str]:

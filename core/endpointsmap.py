@@ -12,7 +12,7 @@ from .addresses import IPFamily, parse_address
 from .annotations import NO_WEIGHTS, Weights
 from .apis import EndpointSlice, SliceEndpoint, SlicePort, is_dns_label
 from .model import NamespacedName, Protocol, ServicePortName
-from .plan import Trigger
+from .plan import Cause, Trigger
 from .servicemap import PROTOCOLS
 from .source import Rejection
 from .tracker import ChangeTracker
@@ -62,7 +62,7 @@ class EndpointsMap:
     """The slices of one family, by service, with their pending changes.
 
     Slices are kept one by one and united only when asked for, so that an endpoint that moves between slices
-    can't vanish because one of them is stale (IN-EPS-10).
+    can't vanish because one of them is stale (IN-EPS-10). ``events`` counts all that was heard (MET-06).
     """
 
     def __init__(self, family: IPFamily, node_name: str, *, since: float = 0.0) -> None:
@@ -73,10 +73,11 @@ class EndpointsMap:
         self._node_name = node_name
         self._tracker: ChangeTracker[NamespacedName, SliceInfo] = ChangeTracker()
         self._by_service: dict[NamespacedName, dict[NamespacedName, SliceInfo]] = {}
-        self._triggers: dict[NamespacedName, list[float]] = {}
+        self._triggers: dict[NamespacedName, list[tuple[float, Cause]]] = {}
         self._changed: set[NamespacedName] = set()
         self.current = self._tracker.current
         self.pending = self._tracker.pending
+        self.events = 0
 
     def update(self, slice_: EndpointSlice) -> list[Rejection]:
         """Take in an added or changed EndpointSlice; what was wrong with parts of it is returned.
@@ -87,29 +88,30 @@ class EndpointsMap:
         if slice_.address_type != self._address_type:
             self._set(name, None, None)
             return []
+        self.events += 1
         reader = _Reader(slice_, self._family, self._node_name)
         info = reader.info()
-        trigger = None if info is None else reader.trigger_time()
-        self._set(name, info, trigger)
+        time = None if info is None else reader.trigger_time()
+        self._set(name, info, None if time is None else (time, Cause.ENDPOINTS))
         return reader.rejections
 
     def delete(self, name: NamespacedName, now: float) -> None:
         """Take in that a slice is gone; ``now``, in seconds since the epoch, counts as its cause."""
-        self._set(name, None, now)
+        self.events += name in self.current
+        self._set(name, None, (now, Cause.REMOVAL))
 
     def take_changed(self) -> set[NamespacedName]:
         """The services whose slices changed since this was last asked, those that changed back among them."""
         changed, self._changed = self._changed, set()
         return changed
 
-    def triggers(self) -> tuple[Trigger, ...]:
-        """The pending changes with the times of their causes, oldest first (TRK-06)."""
-        pending = {
-            Trigger(info.service, time)
+    def triggers(self) -> set[Trigger]:
+        """The pending changes with the times of their causes (TRK-06)."""
+        return {
+            Trigger(info.service, time, cause)
             for name, info in self._pending_infos()
-            for time in self._triggers.get(name, ())
+            for time, cause in self._triggers.get(name, ())
         }
-        return tuple(sorted(pending, key=lambda trigger: (trigger.time, trigger.service)))
 
     def stale_udp(self) -> frozenset[NamespacedName]:
         """The services with pending changes that have or had a UDP port in their slices (TRK-05)."""
@@ -138,7 +140,7 @@ class EndpointsMap:
                             united[endpoint.address, port] = endpoint
         return united
 
-    def _set(self, name: NamespacedName, info: SliceInfo | None, trigger: float | None) -> None:
+    def _set(self, name: NamespacedName, info: SliceInfo | None, trigger: tuple[float, Cause] | None) -> None:
         old = self._tracker.current.get(name)
         if not self._tracker.set(name, info):
             return
@@ -154,7 +156,7 @@ class EndpointsMap:
             self._by_service.setdefault(info.service, {})[name] = info
         if name not in self._tracker.pending:
             self._triggers.pop(name, None)
-        elif trigger is not None and trigger > self._since:
+        elif trigger is not None and trigger[0] > self._since:
             self._triggers.setdefault(name, []).append(trigger)
 
     def _pending_infos(self) -> Iterator[tuple[NamespacedName, SliceInfo]]:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from .addresses import IPFamily, Network, parse_network
 from .apis import ApiObject, EndpointSlice, Kind, Node, Service, ServiceCIDR, kind_name
+from .backlog import Backlog
 from .config import ProxyConfig
 from .errors import DataplaneError
 from .frontends import FrontendRules
@@ -38,6 +39,23 @@ class Family:
         self.dataplane = dataplane
         self.runner = runner
         self.chunk: int | None = None
+        self._since: float | None = None
+
+    def backlog(self, now: float, *, ready: bool) -> Backlog:
+        """What waits; before the first lists are complete, nothing does."""
+        if not ready or not self.proxy.pending():
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        services, endpoints = self.proxy.services, self.proxy.endpoints
+        return Backlog(
+            self.proxy.family,
+            self._since,
+            len(services.pending),
+            len(endpoints.pending),
+            services.events,
+            endpoints.events,
+        )
 
 
 class Engine:
@@ -62,7 +80,10 @@ class Engine:
     ) -> None:
         self._config = config
         self._plugins = plugins
+        self._clock = clock
         self._now = now
+        self._backlogs: dict[IPFamily, Backlog] = {}
+        self._node_seen = False
         self._listed: set[Kind] = set()
         self._facts = NodeFacts()
         self._seen_ips: tuple[bytes, ...] = ()
@@ -89,26 +110,35 @@ class Engine:
         for family in self.families.values():
             family.chunk = family.dataplane.probe().cold_start_chunk
 
-    def replaced(
-        self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()
-    ) -> None:
-        """Take in all the objects of a kind; any other but the kept is gone, and the kind counts as listed."""
+    def replaced(self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()) -> None:
+        """Take in all the objects of a kind; others but the kept are gone; the kind counts as listed."""
         left = self._names(kind).difference(kept)
         for listed in objects:
             left.discard(_name(listed))
-            self.updated(listed)
+            self._update(listed)
         for name in left:
-            self.deleted(kind, name)
+            self._delete(kind, name)
         self._listed.add(kind)
         self._request()
 
     def updated(self, updated: ApiObject) -> None:
         """Take in an added or changed object."""
+        self._update(updated)
+        self._request()
+
+    def deleted(self, kind: Kind, name: NamespacedName) -> None:
+        """Take in that an object is gone."""
+        self._delete(kind, name)
+        self._request()
+
+    def _update(self, updated: ApiObject) -> None:
         proxies = [family.proxy for family in self.families.values()]
         rejections: list[Rejection] = []
+        # What was there before we were is nobody's latency.
+        heard = self._now() if self.ready() else None
         if isinstance(updated, Service):
             for proxy in proxies:
-                rejections += proxy.services.update(updated)
+                rejections += proxy.services.update(updated, heard)
         elif isinstance(updated, EndpointSlice):
             for proxy in proxies:
                 rejections += proxy.endpoints.update(updated)
@@ -119,21 +149,19 @@ class Engine:
             facts, rejections = node_facts(updated)
             self._set_facts(facts)
         self.rejections.report((kind_name(updated), _name(updated)), rejections)
-        self._request()
 
-    def deleted(self, kind: Kind, name: NamespacedName) -> None:
-        """Take in that an object is gone."""
+    def _delete(self, kind: Kind, name: NamespacedName) -> None:
+        now = self._now()
         for family in self.families.values():
             if kind is Service:
-                family.proxy.services.delete(name)
+                family.proxy.services.delete(name, now)
             elif kind is EndpointSlice:
-                family.proxy.endpoints.delete(name, self._now())
+                family.proxy.endpoints.delete(name, now)
         if kind is ServiceCIDR and self._cidrs.pop(name, None) is not None:
             self._refresh_context()
         if kind is Node and name.name == self._config.node_name:
             log.warning("node_deleted", extra={"node": name.name})  # its last state stays (IN-NODE-07)
         self.rejections.report((kind.__name__, name), ())
-        self._request()
 
     def rejected(self, origin: str, rejections: Iterable[Rejection]) -> None:
         """Take in all that a source finds wrong at an origin now."""
@@ -149,6 +177,7 @@ class Engine:
         """Have a family's dataplane look at the kernel: somebody else may have changed it."""
         self.families[family].proxy.request_full()
         self.families[family].runner.request()
+        self._tell_backlog(self.families[family])
 
     def kernel_changed(self, family: IPFamily, how: str) -> None:
         """Take in that the kernel doesn't hold what it was given: have the dataplane look, and mend it."""
@@ -182,6 +211,7 @@ class Engine:
             if plan.complete:
                 break
         family.runner.ran(ok=ok)
+        self._tell_backlog(family)
 
     def _sync(self, family: Family, plan: SyncPlan) -> bool:
         """Carry out one plan; whether the dataplane now holds what it desires."""
@@ -243,6 +273,13 @@ class Engine:
         for family in self.families.values():
             if family.proxy.pending():
                 family.runner.request()
+            self._tell_backlog(family)
+
+    def _tell_backlog(self, family: Family) -> None:
+        backlog = family.backlog(self._clock(), ready=self.ready())
+        if backlog != self._backlogs.get(backlog.family):
+            self._backlogs[backlog.family] = backlog
+            self._plugins.backlog(backlog)
 
     def _names(self, kind: Kind) -> set[NamespacedName]:
         """The names of a kind that anything is known of, be it no more than that something is wrong."""
@@ -267,9 +304,10 @@ class Engine:
                 log.warning("node_ips_changed", extra={"kept": "the first ones until the next start"})
             self._seen_ips = facts.ips
             facts = replace(facts, ips=self._facts.ips)
-        if facts != self._facts:
-            self._facts = facts
+        if facts != self._facts or not self._node_seen:
+            self._facts, self._node_seen = facts, True
             self._refresh_context()
+            self._plugins.node(facts)
 
     def _refresh_context(self) -> None:
         cidrs = {network for networks in self._cidrs.values() for network in networks}

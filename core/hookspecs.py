@@ -17,10 +17,13 @@ from .packet import Packet, Trace
 from .plan import SyncPlan, SyncReport
 
 if TYPE_CHECKING:
+    from .audit import AuditResult
     from .backend import BackendRegistry, Candidate, Observed
+    from .backlog import Backlog
     from .config import ProxyConfig
     from .events import Event
     from .features import Capabilities
+    from .node import NodeFacts
     from .source import SourceRegistry
 
 PROJECT = "pointsman"
@@ -107,6 +110,22 @@ class Observe:
         self, plan: SyncPlan, report: SyncReport | None, error: Exception | None
     ) -> None:
         """The dataplane is done: with a report, or with the error that stopped it."""
+
+    @hookspec
+    def pointsman_backlog(self, backlog: "Backlog") -> None:
+        """What of a family waits for a sync is not what it was: objects came in, or a sync is over.
+
+        Comes once for a whole list of objects, once for each change of one object, and after a sync's
+        `pointsman_after_sync`.
+        """
+
+    @hookspec
+    def pointsman_node(self, facts: "NodeFacts") -> None:
+        """This node's object was seen for the first time, or says something else than before."""
+
+    @hookspec
+    def pointsman_audited(self, audit: "AuditResult") -> None:
+        """What the kernel holds was compared with what it should. Called on the auditor's thread."""
 
     @hookspec
     def pointsman_event(self, event: "Event") -> None:

@@ -5,6 +5,7 @@ at a cost that depends on the changes alone, and `diff(old, new)` finds the same
 """
 
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from typing import NamedTuple
 
 from immutables import Map
@@ -54,11 +55,22 @@ class Delta(Struct, frozen=True):
         return bool(self.services or self.node)
 
 
+class Cause(StrEnum):
+    """What a change came of, and whose word its time is."""
+
+    ENDPOINTS = (
+        "endpoints"  # a slice changed; the time is what the slice says, that of a Pod's change (TRK-06)
+    )
+    SERVICE = "service"  # a Service was added or edited; the time is when that was heard
+    REMOVAL = "removal"  # a slice or Service is gone; the time is when that was heard
+
+
 class Trigger(NamedTuple):
-    """A change of endpoints and when its cause happened, in seconds since the epoch (TRK-06)."""
+    """A change and when its cause happened, in seconds since the epoch."""
 
     service: NamespacedName
     time: float
+    cause: Cause = Cause.ENDPOINTS
 
 
 class HealthCheck(Struct, frozen=True):

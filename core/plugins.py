@@ -11,19 +11,24 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
 from . import hookspecs
 from .backend import BackendRegistry, BackendSpec, Candidate, DataplaneSettings, Observed
+from .backlog import Backlog
 from .config import ProxyConfig
 from .errors import BackendUnavailable, DataplaneError, PluginError, PointsmanError, ResyncRequired
 from .events import Event
 from .features import Capabilities
+from .node import NodeFacts
 from .packet import Packet, Trace
 from .plan import SyncPlan, SyncReport
 from .source import SourceRegistry
+
+if TYPE_CHECKING:  # it drives dataplanes, and so imports this module
+    from .audit import AuditResult
 
 ENTRY_POINT_GROUP = "pointsman"
 
@@ -90,6 +95,18 @@ class Plugins:
     def after_sync(self, plan: SyncPlan, report: SyncReport | None, error: Exception | None) -> None:
         """Tell observers how it went."""
         self._tell("pointsman_after_sync", plan=plan, report=report, error=error)
+
+    def backlog(self, backlog: Backlog) -> None:
+        """Tell observers what waits for a sync."""
+        self._tell("pointsman_backlog", backlog=backlog)
+
+    def node(self, facts: NodeFacts) -> None:
+        """Tell observers what this node's object says."""
+        self._tell("pointsman_node", facts=facts)
+
+    def audited(self, audit: "AuditResult") -> None:
+        """Tell observers how an audit ended; from any thread."""
+        self._tell("pointsman_audited", audit=audit)
 
     def event(self, event: Event) -> None:
         """Tell observers of something to be seen at an API object; from any thread."""

@@ -9,7 +9,7 @@ from .endpointsmap import EndpointsMap
 from .facts import NOTHING, FactBook, port_facts, service_facts
 from .frontends import FrontendRules, service_frontends
 from .model import Model, NamespacedName, NodeContext, ServicePortName
-from .plan import Facts, SyncPlan, advance
+from .plan import Facts, SyncPlan, Trigger, advance
 from .servicemap import ServiceMap
 
 DNS_PORT = 53
@@ -90,7 +90,7 @@ class FamilyProxy:
             # What a cold start in parts left alone, its last plan must look at.
             full=self._full or (complete and self._in_parts),
             complete=complete,
-            triggers=self.endpoints.triggers() if complete else (),
+            triggers=self._triggers() if complete else (),
             stale_udp=self.endpoints.stale_udp() if complete else frozenset(),
             facts=self._facts.current if complete else self.applied_facts,
         )
@@ -141,6 +141,11 @@ class FamilyProxy:
             else:
                 self._ports.pop(service, None)
         self._facts.update(facts)
+
+    def _triggers(self) -> tuple[Trigger, ...]:
+        """Whose changes wait, and since when, oldest first."""
+        found = (*self.endpoints.triggers(), *self.services.triggers())
+        return tuple(sorted(found, key=lambda trigger: (trigger.time, trigger.service)))
 
     def _urgency(self, name: ServicePortName) -> tuple[bool, bool, ServicePortName]:
         """Sorts what everything else on a node waits for to the front: the API server, then DNS."""

@@ -12,7 +12,7 @@ class Rejections:
     """What is rejected at present, by origin or object.
 
     A rejection is logged when it appears and not again while it lasts; when nothing is wrong any more at its
-    key, that is said too. ``total`` counts every appearance.
+    key, that is said too. ``total`` counts every appearance. Iterating is safe on any thread.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,8 @@ class Rejections:
 
     def __iter__(self) -> Iterator[Rejection]:
         """All that is wrong now."""
-        for rejections in self._current.values():
+        # One step of the interpreter copies them: nothing can be reported meanwhile.
+        for rejections in list(self._current.values()):
             yield from rejections
 
     def places(self) -> Iterable[object]:

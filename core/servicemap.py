@@ -11,6 +11,7 @@ from .addresses import IPFamily, Network, family_of, parse_address, parse_networ
 from .annotations import NO_WEIGHTS, Weights
 from .apis import Service, ServicePortSpec
 from .model import NamespacedName, Protocol, ServicePortName
+from .plan import Cause, Trigger
 from .source import Rejection
 from .tracker import ChangeTracker
 
@@ -52,7 +53,10 @@ class ServicePort(Struct, frozen=True, gc=False):
 
 
 class ServiceMap:
-    """The service ports of one family, by Service, with their pending changes."""
+    """The service ports of one family, by Service, with their pending changes.
+
+    ``events`` counts all that was heard (MET-06).
+    """
 
     def __init__(self, family: IPFamily, *, external_ips_allowed: bool = True) -> None:
         self._family = family
@@ -61,18 +65,30 @@ class ServiceMap:
         self._changed: set[NamespacedName] = set()
         self.current = self._tracker.current
         self.pending = self._tracker.pending
+        self.events = 0
+        # When the oldest pending change of each Service was heard, and the kind of the latest.
+        self._triggers: dict[NamespacedName, tuple[float, Cause]] = {}
 
-    def update(self, service: Service) -> list[Rejection]:
-        """Take in an added or changed Service; what was wrong with parts of it is returned."""
+    def update(self, service: Service, now: float | None = None) -> list[Rejection]:
+        """Take in an added or changed Service; what was wrong with parts of it is returned.
+
+        ``now``, in seconds since the epoch, counts as the time of its cause, if given.
+        """
         name = NamespacedName(service.metadata.namespace, service.metadata.name)
         reader = _Reader(service, self._family, external_ips_allowed=self._external_ips_allowed)
         ports = tuple(reader.ports())
-        self._set(name, ports)
+        self.events += 1
+        self._set(name, ports, now)
         return reader.rejections
 
-    def delete(self, name: NamespacedName) -> None:
-        """Take in that a Service is gone."""
-        self._set(name, ())
+    def delete(self, name: NamespacedName, now: float | None = None) -> None:
+        """Take in that a Service is gone; ``now`` is as in `update`."""
+        self.events += 1
+        self._set(name, (), now)
+
+    def triggers(self) -> Iterator[Trigger]:
+        """The Services with pending changes, and when the oldest of these was heard."""
+        return (Trigger(name, time, cause) for name, (time, cause) in self._triggers.items())
 
     def take_changed(self) -> set[NamespacedName]:
         """The Services that changed since this was last asked, those that changed back among them."""
@@ -82,10 +98,17 @@ class ServiceMap:
     def settle(self) -> None:
         """The dataplane holds what is current."""
         self._tracker.settle()
+        self._triggers.clear()
 
-    def _set(self, name: NamespacedName, ports: tuple[ServicePort, ...]) -> None:
-        if self._tracker.set(name, ports or None):
-            self._changed.add(name)
+    def _set(self, name: NamespacedName, ports: tuple[ServicePort, ...], now: float | None) -> None:
+        if not self._tracker.set(name, ports or None):
+            return
+        self._changed.add(name)
+        if name not in self.pending:
+            self._triggers.pop(name, None)
+        elif now is not None:
+            oldest, _ = self._triggers.get(name, (now, None))
+            self._triggers[name] = (oldest, Cause.SERVICE if ports else Cause.REMOVAL)
 
 
 class _Reader:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import BackendSpec, DataplaneSettings, Observed
+from pointsman.core.backlog import Backlog
 from pointsman.core.config import ProxyConfig
 from pointsman.core.engine import KINDS, Engine
 from pointsman.core.errors import DataplaneError
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
+from pointsman.core.node import NodeFacts
 from pointsman.core.packet import Action, Packet, Trace, Verdict
 from pointsman.core.plan import SyncPlan, SyncReport
 from pointsman.core.plugins import Dataplane, Plugins
@@ -70,6 +72,16 @@ class Listener:
         self.before: list[SyncPlan] = []
         self.after: list[tuple[SyncPlan, SyncReport | None, Exception | None]] = []
         self.ended = 0
+        self.backlogs: list[Backlog] = []
+        self.nodes: list[NodeFacts] = []
+
+    @hookimpl
+    def pointsman_backlog(self, backlog: Backlog) -> None:
+        self.backlogs.append(backlog)
+
+    @hookimpl
+    def pointsman_node(self, facts: NodeFacts) -> None:
+        self.nodes.append(facts)
 
     @hookimpl
     def pointsman_before_sync(self, plan: SyncPlan) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pointsman.core.addresses import IPFamily
-from pointsman.core.audit import BUDGET, PERIOD, TOLD, Auditor, AuditThread, differences
+from pointsman.core.audit import BUDGET, PERIOD, TOLD, Auditor, AuditResult, AuditThread, differences
 from pointsman.core.backend import BackendSpec, DataplaneSettings, Observed, expected
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
@@ -58,11 +58,13 @@ class Audit:
         self._seconds = seconds
         self.now = 0.0
         self.told: list[str] = []
+        self.audits: list[AuditResult] = []
         spec = BackendSpec("readable", "", lambda _: Readable(self._read))
         self.auditor = Auditor(
             lambda _: applied(),
             {FAMILY: Dataplane(spec, DataplaneSettings(FAMILY))},
             lambda _, how: self.told.append(how),
+            self.audits.append,
             clock=lambda: self.now,
         )
 
@@ -116,6 +118,16 @@ def test_only_some_of_many_differences_are_told() -> None:
     audit = Audit(Observed({}, strange=tuple(f"damage {number}" for number in range(TOLD + 3))))
     audit.run()
     assert audit.told[0].endswith("(and 3 more)")
+    (result,) = audit.audits
+    assert (result.differences, len(result.examples)) == (TOLD + 3, TOLD)
+
+
+def test_every_audit_is_told_with_what_it_took() -> None:
+    well, passing = Audit(Observed({}), seconds=2), Audit(Observed({}, strange=("damage",)), Observed({}))
+    well.run()
+    passing.run()
+    assert well.audits == [AuditResult(FAMILY, 0, (), 2.0)]
+    assert passing.audits == [AuditResult(FAMILY, 0, (), 0.0)]
 
 
 def test_a_model_that_changes_meanwhile_is_no_drift() -> None:
@@ -140,7 +152,7 @@ def test_the_thread_audits_when_due_and_stops_when_told(monkeypatch: pytest.Monk
 
     spec = BackendSpec("readable", "", lambda _: Readable(show))
     dataplanes = {FAMILY: Dataplane(spec, DataplaneSettings(FAMILY))}
-    thread = AuditThread(Auditor(lambda _: MODEL, dataplanes, lambda *_: None), (FAMILY,))
+    thread = AuditThread(Auditor(lambda _: MODEL, dataplanes, lambda *_: None, lambda _: None), (FAMILY,))
     thread.start()
     assert audited.wait(10)
     thread.stop()

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pointsman.core.addresses import IPFamily
 from pointsman.core.apis import KINDS as KINDS_BY_NAME
 from pointsman.core.apis import ApiObject, EndpointSlice, Kind, Node, Service, ServiceCIDR, decode, kind_name
+from pointsman.core.backlog import Backlog
 from pointsman.core.config import LocalMode, ProxyConfig
 from pointsman.core.endpointsmap import SERVICE_NAME
 from pointsman.core.engine import IDLE_SECONDS, KINDS
@@ -84,6 +85,8 @@ class EngineMachine(RuleBasedStateMachine):
         """A new process: an engine that knows nothing, over kernels that hold anything."""
         self.bench = BENCH
         self.bench.restart()
+        self.bench.listener.backlogs.clear()
+        self.bench.listener.after.clear()
         self.holders = {family: Holder(family) for family in IPFamily}
         for family, script in self.bench.scripts.items():
             script.chunk = self.chunk
@@ -301,13 +304,25 @@ class EngineMachine(RuleBasedStateMachine):
         return next(plan.facts for plan, report, _ in told if report and plan.family is family)
 
     def pending(self) -> bool:
-        return any(family.proxy.pending() for family in self.bench.engine.families.values())
+        return any(map(self.pending_in, IPFamily))
+
+    def pending_in(self, family: IPFamily) -> bool:
+        return self.bench.engine.families[family].proxy.pending()
 
     @invariant()
     def every_plan_keeps_the_laws(self) -> None:
         for holder in self.holders.values():
             if holder.broken is not None:
                 raise holder.broken
+
+    @invariant()
+    def observers_know_what_waits(self) -> None:
+        for family, state in self.bench.engine.families.items():
+            told = [backlog for backlog in self.bench.listener.backlogs if backlog.family is family]
+            backlog = told[-1] if told else Backlog(family)
+            assert backlog.services == len(state.proxy.services.pending)
+            assert backlog.slices == len(state.proxy.endpoints.pending)
+            assert (backlog.since is not None) == (self.pending_in(family) and self.listed >= KINDS)
 
     @invariant()
     def nothing_is_written_before_all_is_listed(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 from pointsman.core.apis import EndpointSlice, Node, Service, ServiceCIDR
 from pointsman.core.endpointsmap import TRIGGER_TIME
 from pointsman.core.model import NamespacedName
-from pointsman.core.plan import Trigger
+from pointsman.core.plan import Cause, Trigger
 from tests.core.fakes import Bench
 from tests.core.objects import (
     NAMESPACE,
@@ -190,7 +190,7 @@ def test_TRK_06_the_times_of_causes_reach_the_sync_that_satisfies_them(bench: Be
     )
     bench.engine.updated(service(ip="10.96.0.99"))
     (plan,) = bench.run()
-    assert plan.triggers == ()
+    assert plan.triggers == (Trigger(owner(), bench.now, Cause.SERVICE),)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_TRK_06_a_removal_is_caused_when_it_is_seen(bench: Bench) -> None:
     bench.now = STARTED + 60
     bench.engine.deleted(EndpointSlice, owner("web-1"))
     (plan,) = bench.run()
-    assert plan.triggers == (Trigger(owner(), STARTED + 60),)
+    assert plan.triggers == (Trigger(owner(), STARTED + 60, Cause.REMOVAL),)
 
 
 def test_TRK_06_what_comes_and_goes_leaves_no_time_behind(bench: Bench) -> None:

@@ -59,7 +59,7 @@ def serve(decided: Decided, plugins: Plugins) -> None:
         _follow_addresses(loop, engine, ends)
         ends.callback(decided.source.stop)
         decided.source.start(loop)
-        _keep_watch(loop, engine, decided.selection, ends)
+        _keep_watch(loop, engine, decided.selection, plugins, ends)
         loop.run()
         log.info("stopping", extra={"signal": received[0].name, "kept": "the rules; they go on serving"})
 
@@ -94,7 +94,9 @@ def _follow_addresses(loop: EventLoop, engine: Engine, ends: ExitStack) -> None:
     addresses.start()
 
 
-def _keep_watch(loop: EventLoop, engine: Engine, selection: Selection, ends: ExitStack) -> None:
+def _keep_watch(
+    loop: EventLoop, engine: Engine, selection: Selection, plugins: Plugins, ends: ExitStack
+) -> None:
     """Have the engine told of what others do to the kernel's rules: at once if possible, else by an audit."""
 
     def changed(family: IPFamily, how: str) -> None:
@@ -109,7 +111,8 @@ def _keep_watch(loop: EventLoop, engine: Engine, selection: Selection, ends: Exi
     if not readers:
         return
     audits = AuditThread(
-        Auditor(lambda family: engine.families[family].proxy.applied, readers, changed), tuple(readers)
+        Auditor(lambda family: engine.families[family].proxy.applied, readers, changed, plugins.audited),
+        tuple(readers),
     )
     ends.callback(audits.stop)
     audits.start()
