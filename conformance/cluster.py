@@ -10,8 +10,9 @@ from pointsman.conformance.lab import NODE, SERVICE_CIDRS
 from pointsman.core.addresses import IPFamily, parse_address, parse_network
 from pointsman.core.backend import Observed
 from pointsman.core.config import ProxyConfig
+from pointsman.core.model import Endpoint, NamespacedName
 from pointsman.core.packet import Packet, Trace
-from pointsman.core.plan import SyncReport
+from pointsman.core.plan import HealthCheck, SyncReport
 
 from . import objects
 from .objects import Manifest
@@ -92,6 +93,16 @@ class Cluster:
         """The dataplanes' word on a packet."""
         return self.proxy.trace(packet)
 
+    def serving(self, packet: Packet) -> frozenset[Endpoint] | None:
+        """The endpoints that a UDP flow may stay with (CT-02); None where it is none of a service's."""
+        owner = self.proxy.owner(packet)
+        return None if owner is None else self.proxy.facts(_family(packet)).serving.get(owner)
+
+    def health_check(self, family: IPFamily, port: int) -> tuple[NamespacedName, HealthCheck] | None:
+        """What a load balancer is to hear on a port, and of which Service."""
+        checks = self.proxy.facts(family).health_checks
+        return next((one for one in checks.items() if one[1].port == port), None)
+
     def verify(self) -> None:
         """Hold what the dataplanes have against what they were told, and let them look for themselves.
 
@@ -107,16 +118,24 @@ class Cluster:
             )
 
     def _start(self, manifests: Iterable[Manifest]) -> dict[IPFamily, SyncReport]:
-        basics = (node(), objects.service_cidr("kubernetes", SERVICE_CIDRS.values()))
-        self._manifests = {objects.identity(one): one for one in (*basics, *manifests)}
+        self._manifests = {objects.identity(one): one for one in (*basics(), *manifests)}
         self.proxy = Proxy(self._subject, self.config)
         self.proxy.list(map(objects.decoded, self._manifests.values()), _interface_addresses())
         return self.proxy.sync()
 
 
+def _family(packet: Packet) -> IPFamily:
+    return next(family for family in IPFamily if family.address_length == len(packet.destination))
+
+
 def _interface_addresses() -> frozenset[bytes]:
     own = (parse_address(one) for family in IPFamily for one in scene(family).node_addresses)
     return frozenset((*own, *_LOOPBACK))
+
+
+def basics() -> tuple[Manifest, ...]:
+    """What there is before any service: the node under test, and where service addresses lie."""
+    return (node(), objects.service_cidr("kubernetes", SERVICE_CIDRS.values()))
 
 
 def node(zone: str | None = ZONE) -> Manifest:

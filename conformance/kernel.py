@@ -1,6 +1,7 @@
 """The network of real kernels: the lab, with servers on all its pods."""
 
 import itertools
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,9 +15,11 @@ from pointsman.conformance.lab import (
     Connection,
     Lab,
     Outcome,
+    Page,
     burst,
     open_connection,
     ping,
+    request,
 )
 from pointsman.core.addresses import IPFamily
 from pointsman.core.model import Protocol
@@ -55,6 +58,10 @@ class KernelNetwork:
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """See `Network.run`."""
         return self._lab.node.run(function, *args, **kwargs)
+
+    def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """Start a program on the node; see `Namespace.popen`."""
+        return self._lab.node.popen(argv, **options)
 
     def missing(self, protocol: Protocol) -> str:
         """See `Network.missing`."""
@@ -132,6 +139,12 @@ class KernelNetwork:
     def ping(self, client: str, destination: str, wait: float) -> Outcome:
         """See `Network.ping`."""
         return ping(self._lab[client], destination, wait=wait)
+
+    def request(
+        self, client: str, address: str, port: int, path: str, *, method: str, wait: float
+    ) -> Page | Outcome:
+        """See `Network.request`."""
+        return request(self._lab[client], address, port, path, method=method, wait=wait)
 
     def serve(
         self, machine: str, protocol: Protocol, family: IPFamily, port: int

@@ -5,16 +5,21 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import NamedTuple, ParamSpec, TypeVar
 
+from pointsman.conformance.external import NotReady, Target, TargetCluster, TargetCommand, TargetWorld
 from pointsman.conformance.lab import LabUnavailable
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import BackendSpec, DataplaneSettings
 from pointsman.core.errors import BackendUnavailable
-from pointsman.core.features import Capabilities, Feature, Level, Support
+from pointsman.core.features import SUPPORTED, Capabilities, Feature, Level, Support
 from pointsman.core.model import Protocol
 from pointsman.core.plugins import Plugins, probe
 
+from .cluster import Cluster, basics
 from .kernel import KernelNetwork
-from .subject import Journal, Subject
+from .simulation import SimulatedNetwork
+from .statistics import Budget
+from .subject import ORACLE, Journal, Subject
+from .world import World
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,12 +40,26 @@ class Stage(NamedTuple):
     """A backend ready for cases.
 
     ``network`` is None for one that touches no packet: each case then has a simulation of its own.
-    ``missing`` holds the families that the backend can't serve on this machine.
+    ``missing`` holds the families that the backend can't serve on this machine. Where a ``target`` is under
+    test, ``subject`` is the oracle that it is held to.
     """
 
     subject: Subject
     network: KernelNetwork | None
     missing: dict[IPFamily, NotHere]
+    target: Target | None = None
+
+    def world(self, family: IPFamily, budget: Budget, seed: str) -> World:
+        """A new world for a case; ``seed`` decides what a simulation leaves to chance.
+
+        Raises:
+            SyncFailed: there is no beginning.
+        """
+        if self.target is not None and self.network is not None:
+            return TargetWorld(family, TargetCluster(self.subject, self.target), self.network, budget)
+        cluster = Cluster(self.subject)
+        network = self.network or SimulatedNetwork(cluster.trace, seed)
+        return World(family, cluster, network, budget)
 
     def support(self, feature: Feature, family: IPFamily) -> Support:
         """How far backend and machine together have a feature."""
@@ -58,9 +77,17 @@ class Stages:
         plugins: all plugins, the oracle's and the tested ones'; the journal is registered among them.
         families: those to serve.
         instance: the name that kernel objects carry.
+        targets: programs to be held to the suite like backends, by name.
     """
 
-    def __init__(self, plugins: Plugins, families: Sequence[IPFamily], instance: str) -> None:
+    def __init__(
+        self,
+        plugins: Plugins,
+        families: Sequence[IPFamily],
+        instance: str,
+        targets: Mapping[str, TargetCommand] = {},
+    ) -> None:
+        self._targets = targets
         self._plugins = plugins
         self._families = families
         self._instance = instance
@@ -72,7 +99,12 @@ class Stages:
     def of(self, backend: str) -> Stage | NotHere:
         """The stage of a backend, or why it can't be had."""
         if backend not in self._known:
-            self._known[backend] = self._set_up(self._plugins.backends[backend])
+            command = self._targets.get(backend)
+            self._known[backend] = (
+                self._set_up(self._plugins.backends[backend])
+                if command is None
+                else self._set_up_target(command)
+            )
         return self._known[backend]
 
     def known(self) -> Mapping[str, Stage | NotHere]:
@@ -102,6 +134,21 @@ class Stages:
         self._ends.callback(subject.forget)
         return Stage(subject, network, missing)
 
+    def _set_up_target(self, command: TargetCommand) -> Stage | NotHere:
+        network = self._network
+        if isinstance(network, NotHere):
+            return network
+        oracle = self._plugins.backends[ORACLE]
+        capabilities = dict.fromkeys(self._families, Capabilities(_OF_THE_API))
+        subject = Subject(oracle, capabilities, self._plugins, self._journal, _here, self._instance)
+        target = Target(command, network, self._families)
+        self._ends.callback(target.close)
+        try:
+            target.start(basics())
+        except NotReady as error:
+            return NotHere(str(error), "see to it that the command works in a network namespace")
+        return Stage(subject, network, {}, target)
+
     @cached_property
     def _network(self) -> KernelNetwork | NotHere:
         try:
@@ -110,6 +157,13 @@ class Stages:
             return NotHere(error.reason, error.remedy)
         self._ends.callback(network.close)
         return network
+
+
+_OF_THE_API = {
+    **dict.fromkeys(Feature, SUPPORTED),
+    Feature.WEIGHTS: Support(Level.NOT_HERE, "the Kubernetes API has no weights"),
+}
+"""What a program that watches the API is presumed to be able to do: all that the API offers."""
 
 
 def _here(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,0 +1,93 @@
+"""A case's world whose proxy is a target: what is wrong just after a change may be right in a moment."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pointsman.conformance.answers import Answer, Answers
+from pointsman.conformance.lab import Outcome
+from pointsman.conformance.network import Network
+from pointsman.conformance.statistics import Budget
+from pointsman.conformance.world import World
+from pointsman.core.addresses import IPFamily
+from pointsman.core.model import Protocol
+
+from .cluster import TargetCluster
+
+R = TypeVar("R")
+
+
+class TargetWorld(World):
+    """Makes connections again where the oracle objects, or an endpoint is not reached, until all is settled.
+
+    Changes to Nodes, ServiceCIDRs and the node's addresses reach a proxy on ways of their own, and proxies that
+    program a kernel piece by piece serve the sentinel before they have come to the last piece.
+    """
+
+    def __init__(self, family: IPFamily, cluster: TargetCluster, network: Network, budget: Budget) -> None:
+        super().__init__(family, cluster, network, budget)
+        self._target_cluster = cluster
+
+    def in_family(self, family: IPFamily) -> "TargetWorld":
+        return TargetWorld(family, self._target_cluster, self._network, self.budget)
+
+    def burst(
+        self,
+        client: str,
+        destination: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+        *,
+        count: int,
+        source: str | None = None,
+    ) -> list[Outcome]:
+        def attempt() -> list[Outcome]:
+            return super(TargetWorld, self).burst(
+                client, destination, port, protocol, count=count, source=source
+            )
+
+        return self._settled(attempt)
+
+    def each(
+        self,
+        client: str,
+        sources: Sequence[str],
+        destination: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+    ) -> list[Outcome]:
+        def attempt() -> list[Outcome]:
+            return super(TargetWorld, self).each(client, sources, destination, port, protocol)
+
+        return self._settled(attempt)
+
+    def answers(
+        self,
+        client: str,
+        destination: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+        *,
+        source: str | None = None,
+    ) -> Answers:
+        packet = self.scene.packet(client, destination, port, protocol, source)
+        trace = self.judge(packet)
+        due = 0 if trace.affinity else len(trace.verdict.endpoints)
+        while True:
+            began = time.monotonic()
+            found = super().answers(client, destination, port, protocol, source=source)
+            if len(found) >= due or began > self._target_cluster.settled:
+                return found
+
+    def ping(self, client: str, destination: str) -> Answer:
+        return self._settled(lambda: super(TargetWorld, self).ping(client, destination))
+
+    def _settled(self, attempt: Callable[[], R]) -> R:
+        """What comes of an attempt that nobody objects to, or of one that began when all was settled."""
+        while True:
+            began = time.monotonic()
+            try:
+                return attempt()
+            except AssertionError:
+                if began > self._target_cluster.settled:
+                    raise
