@@ -52,6 +52,7 @@ COMPARE_UP_TO = 5000
 FLOWS = 3000
 FLOWS_PER_SOCKET = 10
 ROUNDS = 3
+TURNS = 9
 FIRST_PACKET_LIMIT = 1.3
 CHANGE_LIMIT = 2e-3
 INSTANCE = "pointsman-bench"
@@ -60,6 +61,9 @@ PODS = "10.128.0.0/10"
 NODE = NodeContext(IPV4, local=LocalNetwork(parse_network(PODS)))
 _VIPS = 0x0A600001
 _FIRST_POD = 0x0A800001
+
+
+CHANGES = ("replace", "grow", "shrink", "add", "remove")
 
 
 class Size(NamedTuple):
@@ -110,6 +114,7 @@ class Flat:
 
     name = "flat maps"
     changes = 200
+    rounds = 3  # noise only ever adds: the best counts
 
     def __init__(self) -> None:
         self._layout = layout(IPV4, INSTANCE)
@@ -119,11 +124,10 @@ class Flat:
 
     def program(self, services: Sequence[ServiceFrontends]) -> dict[str, float]:
         """From nothing to all of them."""
-        self._model, _ = advance(self._model, [(s.name, s) for s in services], NODE)
+        if not self._model.services:
+            self._model, _ = advance(self._model, [(s.name, s) for s in services], NODE)
         plan = SyncPlan(IPV4, self._model, Delta(), full=True)
-        # The best of some rounds, each of which makes the table anew: noise only ever adds.
-        rounds = [self._program(plan) for _ in range(ROUNDS)]
-        planned, packed, kernel = min(rounds, key=sum)
+        planned, packed, kernel = self._program(plan)
         adopted = time.thread_time()
         if self._dataplane.dataplane_sync(plan).writes:
             raise RuntimeError("what was programmed isn't what a restart would program")
@@ -180,6 +184,7 @@ class KubeProxyLike:
 
     name = "kube-proxy-like"
     changes = 20  # each takes 0.1 s with 5,000 services, and 3 s with 30,000
+    rounds = 1  # up to a minute
 
     def __init__(self) -> None:
         self._netlink = NetfilterSocket()
@@ -241,6 +246,9 @@ def measure(lab: Lab, make: Callable[[], Subject], size: Size) -> dict[str, Any]
         result["first_packet_us"] = first_packet(lab, services)
         result |= lab.node.run(changes, subject, services, size)
         result["read_back_s"] = lab.node.run(subject.read_back)
+        # Only now once more: tables that were removed are freed in the background, while others measure.
+        again = [lab.node.run(subject.program, services) for _ in range(subject.rounds - 1)]
+        result |= min([result, *again], key=lambda one: one["program_s"]) if again else {}
     finally:
         lab.node.run(subject.close)
     return result
@@ -249,7 +257,7 @@ def measure(lab: Lab, make: Callable[[], Subject], size: Size) -> dict[str, Any]
 def changes(subject: Subject, services: list[ServiceFrontends], size: Size) -> dict[str, float]:
     """Single changes of services taken at random; medians, in milliseconds."""
     chosen = random.Random(1)
-    named: dict[str, list[float]] = {"replace": [], "grow": [], "shrink": [], "add": [], "remove": []}
+    named: dict[str, list[float]] = {what: [] for what in CHANGES}
     for number in range(subject.changes):
         at = chosen.randrange(size.services)
         new = with_other(services[at])
@@ -272,6 +280,29 @@ def first_packet(lab: Lab, services: Sequence[ServiceFrontends]) -> float:
     """
     shuffled = random.Random(2)
     return min(statistics.median(first_packets(lab, services, shuffled)) for _ in range(ROUNDS)) / 1e3
+
+
+def first_packet_ratio(least: Size, most: Size) -> float:
+    """How much longer first packets take among most services than among the fewest.
+
+    Two labs at once, asked in turn, so that what else happens on the machine happens to both; the median of
+    the ratios of all turns.
+    """
+    shuffled = random.Random(3)
+    with open_lab() as one, open_lab() as other:
+        subjects = []
+        for lab, size in ((one, least), (other, most)):
+            services = [service(number, size.endpoints) for number in range(size.services)]
+            subject = lab.node.run(Flat)
+            lab.node.run(subject.program, services)
+            subjects.append((lab, services, subject))
+        turns = [
+            [statistics.median(first_packets(lab, services, shuffled)) for lab, services, _ in subjects]
+            for _ in range(TURNS)
+        ]
+        for lab, _, subject in subjects:
+            lab.node.run(subject.close)
+    return statistics.median(many / few for few, many in turns)
 
 
 def first_packets(lab: Lab, services: Sequence[ServiceFrontends], shuffled: random.Random) -> list[int]:
@@ -367,7 +398,7 @@ def table(report: dict[str, Any]) -> str:
             )
     lines.append(
         f"first packet, most services to fewest: {report['first_packet_ratio']:.2f}"
-        f" (limit {FIRST_PACKET_LIMIT}); dearest endpoint replaced: {report['replace_ms']:.2f} ms"
+        f" (limit {FIRST_PACKET_LIMIT}); dearest change: {report['change_ms']:.2f} ms"
         f" (limit {CHANGE_LIMIT * 1e3:.0f})"
     )
     return "\n".join(lines)
@@ -404,8 +435,8 @@ def main() -> int:
         "kernel": platform.release(),
         "results": results,
         "ratios": list(pairs(results)),
-        "first_packet_ratio": flat[-1]["first_packet_us"] / flat[0]["first_packet_us"],
-        "replace_ms": max(r["replace_ms"] for r in flat),
+        "first_packet_ratio": first_packet_ratio(min(sizes), max(sizes)),
+        "change_ms": max(r[f"{what}_ms"] for r in flat for what in CHANGES),
     }
     text = json.dumps(report, indent=2)
     if args.json == Path("-"):
@@ -415,7 +446,7 @@ def main() -> int:
         if args.json:
             args.json.write_text(text + "\n", encoding="utf-8")
     flat_enough = report["first_packet_ratio"] <= FIRST_PACKET_LIMIT
-    return 0 if flat_enough and report["replace_ms"] <= CHANGE_LIMIT * 1e3 else 1
+    return 0 if flat_enough and report["change_ms"] <= CHANGE_LIMIT * 1e3 else 1
 
 
 if __name__ == "__main__":

@@ -58,7 +58,11 @@ class _Observer:
             self._strange.add(f"map {self._layout.classes.name} leads elsewhere than to classes")
         frontends = {_match(key): self._frontend(side, key) for side, key in self._places()}
         for name in self._state.chains.keys() - self._accounted:
-            self._strange.add(f"chain {name} has no business here")
+            unused = parse_class(name)
+            if unused is None:
+                self._strange.add(f"chain {name} has no business here")
+            else:
+                self._check(unused.chain(self._layout, self._context))
         return Observed(
             frontends,
             frozenset(self._elements.get(self._layout.cluster_ips.name, {})),

@@ -10,7 +10,7 @@ from pointsman.core.model import Model, NodeContext, Pool, ServiceFrontends, Ser
 from pointsman.core.plan import Delta, SyncPlan
 
 from .affinity import MEMBERS, group
-from .chains import Allow, ChainClass, closure, skeleton
+from .chains import Allow, ChainClass, Pick, Split, closure, parse_class, skeleton
 from .changes import Changes
 from .compile import Placement, compile_addresses, compile_node, compile_service, place
 from .layout import Layout, match_key
@@ -28,7 +28,7 @@ class Books:
     """What is known of the table beyond the model it holds.
 
     ``placements`` has the service ports whose endpoints don't stand in sorted order; ``users`` counts the
-    service ports that need a chain class; ``sticky`` are service ports with
+    service ports that need a chain class, 0 for one that is there unused; ``sticky`` are service ports with
     chains of their own; ``numbers`` stand for the chains that the dispatch leads to.
     """
 
@@ -61,7 +61,7 @@ class Books:
         """Note that service ports have come to need classes, or ceased to."""
         self.users.update(users)
         for chain_class in users:
-            if not self.users[chain_class]:
+            if not self.users[chain_class] and _leaves(chain_class):
                 del self.users[chain_class]
 
 
@@ -134,10 +134,10 @@ def partial(layout: Layout, delta: Delta, desired: Model, books: Books) -> Step:
     step.changes.compare(before.elements, after.elements)
     _compare_own(step.changes, before, after)
     for chain_class in sorted(step.users, key=_name):
-        users = books.users[chain_class]
-        if not users and step.users[chain_class]:
+        users = books.users.get(chain_class)
+        if users is None and step.users[chain_class]:
             _add_class(step.changes, layout, chain_class, new_context)
-        elif users and not users + step.users[chain_class]:
+        elif users and not users + step.users[chain_class] and _leaves(chain_class):
             _drop_class(step.changes, chain_class)
     step.numbers = enumerate_chains(layout, step.changes, books.numbers)
     return step
@@ -172,6 +172,7 @@ def full(layout: Layout, plan: SyncPlan, state: TableState | None) -> tuple[Step
         step.numbers = enumerate_chains(layout, changes, Numbers())
         step.reviews = []
         return step, True
+    _keep_unused(step.users, layout, context, state)
     _repair(changes, layout, [*fixed, *after.chains.values()], after.users, context, state)
     changes.new_sets += (Owned(spec) for name, spec in sorted(after.sets.items()) if name not in state.sets)
     numbers = held(found.get(layout.classes.name, {}))
@@ -289,6 +290,14 @@ def _repair(
             changes.skeleton.append(chain)
 
 
+def _keep_unused(users: Counter[ChainClass], layout: Layout, context: NodeContext, state: TableState) -> None:
+    """Count ways to pick that are there and right, though nobody needs them now."""
+    for name in state.chains:
+        unused = parse_class(name)
+        if unused is not None and state.holds(unused.chain(layout, context)):
+            users.update({unused: 0})
+
+
 def _drop_strangers(
     changes: Changes, layout: Layout, fixed: list[Chain], after: _Side, state: TableState
 ) -> None:
@@ -309,6 +318,15 @@ def _change_context(
     before = (*skeleton(layout, old), *(chain_class.chain(layout, old) for chain_class in classes))
     after = (*skeleton(layout, new), *(chain_class.chain(layout, new) for chain_class in classes))
     changes.skeleton += (now for was, now in zip(before, after, strict=True) if was != now)
+
+
+def _leaves(chain_class: ChainClass) -> bool:
+    """Whether a class is removed with its last user.
+
+    Ways to pick stay: the kernel goes through all elements of a map when a rule that looks into it comes
+    (``nf_tables_bind_set``), and those between which services come and go are few.
+    """
+    return not isinstance(chain_class, Pick | Split)
 
 
 def _add_class(changes: Changes, layout: Layout, chain_class: ChainClass, context: NodeContext) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pointsman.backends.nftables.chains import parse_class
 from pointsman.backends.nftables.changes import Writer
 from pointsman.backends.nftables.layout import Layout, layout
 from pointsman.backends.nftables.numbers import goto
@@ -48,11 +49,12 @@ def some_packets(*models: Model) -> st.SearchStrategy[list[Packet]]:
 
 
 def content(where: Layout, table: Simulated) -> dict[str, object]:
-    """All that a table holds, save what is free: who stands at which index, and which number a class has."""
+    """All that a table holds, save what is free: who stands at which index, and ways to pick nobody takes."""
     indexed = {spec.name for side in where.sides for spec in (side.endpoints, side.far_endpoints)}
     found: dict[str, object] = {
         f"chain {name}": (info[4:], [(rule.expressions, rule.comment) for rule in table.rules(name)])
         for name, info in table.chains.items()
+        if parse_class(name) is None
     }
     classes = {element.key: element.data for element in table.elements[where.classes.name].values()}
     numbered = {side.dispatch.name for side in where.sides}
@@ -64,7 +66,7 @@ def content(where: Layout, table: Simulated) -> dict[str, object]:
         elif name in numbered:
             elements = {(e.key, classes[e.data]) for e in held if isinstance(e.data, bytes)}
         elif name == where.classes.name:
-            elements = None  # a class that others need may still have a number from when services led there
+            elements = None  # ways to pick keep theirs
         found[f"set {name}"] = (info._replace(handle=0), elements)
     return found
 
@@ -192,13 +194,12 @@ def neighbour(number: int) -> ServiceFrontends:
 # --- examples that a history may not come upon ------------------------------------------------------
 
 
-def test_a_way_to_pick_goes_with_its_number_when_nobody_needs_it() -> None:
+def test_ways_to_pick_stay_when_nobody_needs_them_now() -> None:
     synced = Synced(seed(IPV4, 4))
     new = seed(IPV4, 5)
     for _ in synced.advance(new, diff(seed(IPV4, 4), new)):
         pass
-    assert "pick-4-unless-local" not in synced.table.chains
-    assert set(synced.table.elements["classes"]) == {(bytes(4), False), (index_key(2), False)}
+    assert {"pick-4-unless-local", "pick-5-unless-local"} <= synced.table.chains.keys()
     assert restart(synced.layout, synced.table, new).changes.writes() == 0
 
 
@@ -227,3 +228,27 @@ def test_a_number_that_leads_elsewhere_is_mended_and_nobody_follows_it_meanwhile
         synced.table.commit(operations)
     assert observed(synced.layout, state_of(synced.layout, synced.table)) == expected(model)
     assert restart(synced.layout, synced.table, model).changes.writes() == 0
+
+
+def test_a_way_to_pick_that_is_no_longer_right_does_not_stay() -> None:
+    """Nobody needs it, and the node's pods have moved: it would mark the wrong ones if it came to use."""
+    synced = Synced(seed(IPV4, 4))
+    new = seed(IPV4, 5)
+    moved = replace(new, node=replace(new.node, local=None))
+    step = restart(synced.layout, synced.table, moved)
+    assert step.changes.gone_chains == ["pick-4-unless-local"]
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_the_node_may_change_while_ways_to_pick_stay_unused(data: st.DataObject) -> None:
+    old, new, newest, *_ = some_history(data, 3)
+    synced = Synced(old)
+    for _ in synced.advance(new, diff(old, new)):
+        pass
+    for _ in synced.advance(newest, diff(new, newest)):
+        pass
+    for name in synced.table.chains:
+        unused = parse_class(name)
+        if unused is not None:
+            assert state_of(synced.layout, synced.table).holds(unused.chain(synced.layout, newest.node))
