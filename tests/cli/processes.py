@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,12 +104,16 @@ class Running:
 
 @contextmanager
 def running(
-    *arguments: str, path: Path | None = None, popen: Popen = subprocess.Popen, **options: Any
+    *arguments: str,
+    path: Path | None = None,
+    popen: Popen = subprocess.Popen,
+    program: Sequence[str] = POINTSMAN,
+    **options: Any,
 ) -> Iterator[Running]:
     """A process that runs a command until the block ends at the latest; ``popen`` starts it."""
     process = Running(
         popen(
-            [*POINTSMAN, *arguments],
+            [*program, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -7,6 +7,7 @@ starts it, and leaves its stop with ``ends``; then call it from `serve`, where t
 import logging
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -27,19 +28,24 @@ from .configuration.watch import FileWatch
 from .selection import Selection
 from .signals import stop_on_signals
 
+if TYPE_CHECKING:
+    from pointsman.plugins.kubernetes.client import ApiClient
+
 log = logging.getLogger(__name__)
 
 
 class Decided(Struct, frozen=True):
     """What is settled before anything starts.
 
-    ``config`` is for the engine; what all else is to do is in ``chosen``.
+    ``config`` is for the engine; what all else is to do is in ``chosen``. ``api_server`` is where objects
+    come from; None if that is no API server.
     """
 
     config: ProxyConfig
     selection: Selection
     source: Source
     chosen: Effective
+    api_server: "ApiClient | None" = None
 
 
 def serve(decided: Decided, plugins: Plugins) -> None:

@@ -3,15 +3,17 @@
 import argparse
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pointsman import __version__
 from pointsman.core.backend import BackendSpec
 from pointsman.core.plugins import Plugins
+from pointsman.core.source import Source
 
 from .command import Subparsers
 from .configuration.agreement import wrong_family
 from .configuration.effective import Effective, effective
-from .configuration.engine import DEFAULT_MODE, proxy_config, source_of
+from .configuration.engine import DEFAULT_MODE, KUBERNETES_SOURCE, proxy_config, source_of
 from .configuration.flags import add
 from .configuration.options import options_for
 from .configuration.rules import families
@@ -19,6 +21,9 @@ from .configuration.table import SETTINGS
 from .configuration.v1alpha1 import KUBERNETES
 from .problems import Problems
 from .selection import select
+
+if TYPE_CHECKING:
+    from pointsman.plugins.kubernetes.client import ApiClient
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -73,8 +78,17 @@ def _serve(chosen: Effective, plugins: Plugins) -> int:
     if chosen.commands["--init-only"]:
         return 0
     kind, argument = source_of(config)
-    source = plugins.sources[kind].make(argument, settled)
-    serve(Decided(settled, selection, source, chosen), plugins)
+    api_server: ApiClient | None = None
+    if kind == KUBERNETES_SOURCE:
+        from pointsman.plugins.kubernetes.client import connect
+        from pointsman.plugins.kubernetes.source import KubernetesSource
+
+        kubeconfig = argument or config.client_connection.kubeconfig
+        api_server = connect(kubeconfig, chosen.commands["--master"])
+        source: Source = KubernetesSource(api_server, settled.node_name)
+    else:
+        source = plugins.sources[kind].make(argument, settled)
+    serve(Decided(settled, selection, source, chosen, api_server), plugins)
     return 0
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import select
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ from pointsman.core.errors import ConfigError, PointsmanError
 
 _MODIFY, _MOVE_SELF = 0x2, 0x800
 _CLOEXEC, _NONBLOCK = os.O_CLOEXEC, os.O_NONBLOCK
-_EVENTS_BYTES = 4096
+_EVENT = struct.Struct("=iIII")
+_EVENTS_BYTES = 256 * _EVENT.size
 
 
 class ConfigurationChanged(PointsmanError):
@@ -63,7 +65,12 @@ class FileWatch:
                 os.close(descriptor)
 
     def _run(self) -> None:
-        ready, _, _ = select.select([self._inotify, self._stop_read], [], [])
-        if self._stop_read not in ready:
-            os.read(self._inotify, _EVENTS_BYTES)
-            self._changed(ConfigurationChanged(f"{self._path} has changed; start again to go by it"))
+        while True:
+            ready, _, _ = select.select([self._inotify, self._stop_read], [], [])
+            if self._stop_read in ready:
+                return
+            # A watch of one file has events without names; besides ours, the kernel tells of the file's end.
+            events = list(_EVENT.iter_unpack(os.read(self._inotify, _EVENTS_BYTES)))
+            if any(mask & (_MODIFY | _MOVE_SELF) for _, mask, _, _ in events):
+                self._changed(ConfigurationChanged(f"{self._path} has changed; start again to go by it"))
+                return
