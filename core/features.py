@@ -54,11 +54,13 @@ class Capabilities(Struct, frozen=True):
     """What a dataplane says of itself once it has probed the machine.
 
     ``cold_start_chunk`` is how many service ports a first full plan should hold at most where the backend
-    programs large states too slowly to do it in one go; None for no limit.
+    programs large states too slowly to do it in one go; None for no limit. ``remarks`` are what else it has
+    to say of how it works on this machine, for people.
     """
 
     features: Mapping[Feature, Support]
     cold_start_chunk: int | None = None
+    remarks: tuple[str, ...] = ()
 
     def support(self, feature: Feature) -> Support:
         """The support of a feature; one that wasn't mentioned is not implemented."""

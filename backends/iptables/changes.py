@@ -56,6 +56,11 @@ class Changes(Struct):
         """Whether anything differs."""
         return bool(self.chains or self.jumps or self.shared)
 
+    @property
+    def only_jumps(self) -> bool:
+        """Whether nothing differs but how built-in chains lead to ours."""
+        return bool(self.jumps) and not self.chains and not self.shared
+
     def writes(self) -> int:
         """How many rules and chains are written or removed."""
         count = sum(1 + len(change.new or ()) for change in self.chains.values())

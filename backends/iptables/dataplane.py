@@ -1,5 +1,9 @@
 """The iptables dataplane: the hooks, and the only place that writes."""
 
+import logging
+import threading
+from collections.abc import Callable
+
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import DataplaneSettings, Observed
 from pointsman.core.errors import BackendUnavailable, ResyncRequired, SyncError
@@ -8,16 +12,19 @@ from pointsman.core.hookspecs import hookimpl
 from pointsman.core.packet import Packet, Trace
 from pointsman.core.plan import SyncPlan, SyncReport
 
+from . import accounting, libiptc
 from .changes import CHUNK, Changes, Step, steps
 from .image import NAME, Image
 from .kernel import Refused, Tools, Variant, allow_localnet, choose
-from .memory import Memory, memory
 from .observe import observed
 from .planner import difference, movement, removal, way_back
-from .probe import DEFAULT_INSTANCE, attempt, check_permitted, probe
-from .services import Root
+from .probe import DEFAULT_INSTANCE, Found, check_permitted, examine, probe
 from .sets import Sets
-from .state import State, frontends, read_tables
+from .skeleton import CANARIES
+from .state import State, others, read_tables
+from .watch import Watch
+
+log = logging.getLogger(__name__)
 
 
 class IptablesDataplane:
@@ -30,13 +37,17 @@ class IptablesDataplane:
     def __init__(self, settings: DataplaneSettings, variant: Variant | None) -> None:
         self._family = settings.family
         self._instance = settings.instance
+        self._period = settings.sync_period
         self._variant = variant
         self._name = f"{NAME}-{variant}" if variant else NAME
         self._tools: Tools | None = None
-        self._memory: Memory | None = None
         self._sets = Sets(settings.family)
         self._image: Image | None = None
         self._settled = False
+        self._seen: tuple[bytes, Observed] | None = None
+        # The watch doesn't look while something is half written.
+        self._writing = threading.Lock()
+        self._watch: Watch | None = None
 
     @hookimpl
     def dataplane_probe(self) -> Capabilities:
@@ -48,21 +59,27 @@ class IptablesDataplane:
     @hookimpl
     def dataplane_sync(self, plan: SyncPlan) -> SyncReport:
         """See `Drive.dataplane_sync`."""
-        image, self._image = self._image, None
-        if plan.full or image is None or plan.delta.node:
-            return self._full(plan)
-        before = image.tables.sets
-        changed, gone = image.apply(plan.delta)
-        changes = movement(image.tables.chains, changed)
-        report = self._write(changes, before, image.tables.sets, gone)
-        image.note(changed)
-        self._image = image
-        return report
+        with self._writing:
+            return self._sync(plan)
 
     @hookimpl
     def dataplane_observe(self) -> Observed:
-        """See `Drive.dataplane_observe`."""
-        return observed(self._family, self._remember(), self._read())
+        """See `Drive.dataplane_observe`.
+
+        What has been read once isn't taken apart again as long as the kernel holds the same bytes.
+        """
+        before = self._digest()
+        if before is not None and self._seen is not None and self._seen[0] == before:
+            return self._seen[1]
+        found = observed(self._family, self._found().means, self._read())
+        self._seen = (before, found) if before is not None and before == self._digest() else None
+        return found
+
+    @hookimpl
+    def dataplane_watch(self, changed: Callable[[], None]) -> None:
+        """See `Drive.dataplane_watch`: only flushes of whole tables are noticed, within one period."""
+        self._watch = Watch(self._intact, changed, self._period)
+        self._watch.start()
 
     @hookimpl
     def dataplane_trace(self, packet: Packet) -> Trace:
@@ -76,6 +93,30 @@ class IptablesDataplane:
     def dataplane_cleanup(self) -> bool:
         """See `Drive.dataplane_cleanup`."""
         check_permitted(self._name)
+        with self._writing:
+            return self._clean_up()
+
+    @hookimpl
+    def dataplane_close(self) -> None:
+        """See `Drive.dataplane_close`."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+        self._sets.close()
+
+    def _sync(self, plan: SyncPlan) -> SyncReport:
+        image, self._image = self._image, None
+        if plan.full or image is None or plan.delta.node:
+            return self._full(plan)
+        before = image.tables.sets
+        changed, gone = image.apply(plan.delta)
+        changes = movement(image.tables.chains, changed)
+        report = self._write(changes, before, image.tables.sets, gone)
+        image.note(changed)
+        self._image = image
+        return report
+
+    def _clean_up(self) -> bool:
         self._image = None
         state = self._read()
         # What has no mark may be kube-proxy's, which is for somebody else to clean up; but not all of it is.
@@ -87,18 +128,15 @@ class IptablesDataplane:
         self._settled = False
         return bool(changes or gone)
 
-    @hookimpl
-    def dataplane_close(self) -> None:
-        """See `Drive.dataplane_close`."""
-        self._sets.close()
-
     def _full(self, plan: SyncPlan) -> SyncReport:
         """Look at what there is, and write what differs."""
         state = self._read()
         self._check_owner(state)
-        image = Image(plan.desired.node, self._remember(), self._instance)
-        others = None if plan.complete else {root: frontends(state, root) for root in Root}
-        image.fill(plan.desired, others)
+        image = Image(plan.desired.node, self._found().means, self._instance)
+        if plan.complete:
+            image.fill(plan.desired)
+        else:
+            image.fill(plan.desired, others(state))
         if plan.desired.node.node_ports.loopback and self._family is IPFamily.IPV4:
             try:
                 allow_localnet()
@@ -120,6 +158,8 @@ class IptablesDataplane:
         created = {name: seconds for name, seconds in wanted.items() if name not in present}
         retimed = {n: seconds for n, seconds in wanted.items() if present.get(n, seconds) != seconds}
         try:
+            if self._found().means.counted:
+                accounting.ensure()
             self._sets.create(created)
             self._sets.retime(retimed)
         except OSError as error:
@@ -135,6 +175,8 @@ class IptablesDataplane:
 
     def _commit(self, changes: Changes) -> int:
         """Write each step; if one is refused, take back those before."""
+        if changes.only_jumps and self._led(changes):
+            return 1
         done = 0
         planned = self._steps(changes)
         for step in planned:
@@ -144,6 +186,17 @@ class IptablesDataplane:
                 self._take_back(changes, planned, done, step, refusal)
             done += 1
         return done
+
+    def _led(self, changes: Changes) -> bool:
+        """Mend the way to our chains in process; whether that was possible."""
+        if not self._is_inside():
+            return False
+        try:
+            libiptc.lead(self._family, changes.jumps)
+        except Refused as refusal:
+            log.warning("libiptc_failed", extra={"error": str(refusal), "instead": self._open().restore})
+            return False
+        return True
 
     def _take_back(
         self, changes: Changes, planned: list[Step], done: int, step: Step, refusal: Refused
@@ -174,15 +227,32 @@ class IptablesDataplane:
             self._tools = choose(self._name, self._family, self._variant)
         return self._tools
 
-    def _remember(self) -> Memory:
-        if self._memory is None:
-            sets = attempt(self._family, self._open(), memory(self._family, sets=True)) is None
-            self._memory = memory(self._family, sets=sets)
-        return self._memory
+    def _found(self) -> Found:
+        return examine(self._name, self._family, self._open())
+
+    def _is_inside(self) -> bool:
+        """Whether tables can be reached without running a program."""
+        return not self._found().outside
+
+    def _digest(self) -> bytes | None:
+        """What tells whether tables are still those that were read, where that costs less than reading."""
+        try:
+            return libiptc.digest(self._family) if self._is_inside() else None
+        except Refused:
+            return None
+
+    def _intact(self) -> bool:
+        """Whether nobody has flushed a table since we wrote to it. Raises `Refused`."""
+        with self._writing:
+            if not self._settled:
+                return True
+            if self._is_inside():
+                return all(libiptc.has_rules(self._family, canary) for canary in CANARIES)
+            return all(map(self._open().has_rules, CANARIES))
 
     def _held_sets(self) -> dict[str, int]:
         try:
-            return self._sets.held() if self._remember().needs_sets else {}
+            return self._sets.held() if self._found().means.memory.needs_sets else {}
         except OSError as error:
             raise SyncError(self._name, str(error)) from error
 

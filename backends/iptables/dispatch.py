@@ -1,28 +1,56 @@
-"""Finding the rules for an address among many: a tree of chains by prefix.
+"""Finding the rules for an address or a port among many: a tree of chains by prefix.
 
-Up to `LINEAR` addresses, their rules stand in the root chain one after another. Above that every chain with
-more than `LEAF` addresses branches by the next `BITS` bits in which they differ, so that a packet passes a
-number of rules that grows with the logarithm of the number of addresses. The shape follows from the set of
-addresses alone, never from its history: a restart finds the tree it would make, and a change rewrites only
-the chains on the way to the address that changed, splitting or joining the last ones where need be.
+Up to `LINEAR` keys, their rules stand in the root chain one after another. Above that every chain with more
+than `LEAF` keys branches by the next `BITS` bits in which they differ, so that a packet passes a number of
+rules that grows with the logarithm of the number of keys. The shape follows from the set of keys alone, never
+from its history: a restart finds the tree it would make, and a change rewrites only the chains on the way to
+the key that changed, splitting or joining the last ones where need be.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from pointsman.core.addresses import Network
+from pointsman.core.model import Match, Protocol
 
 from .names import BRANCH, hashed
-from .rules import network, rule
+from .rules import Where, network, rule
 from .tables import ChainName, Rules
 
-LINEAR = 64
-LEAF = 16
-BITS = 4
+# By count and by clock three bits are best: two make more chains to go through, four longer ones.
+LINEAR = 32
+LEAF = 8
+BITS = 3
 
-# The rules for one address, each under its protocol and port.
+# The rules for one key, each under its protocol and port.
 Leaf = Mapping[tuple[int, int], str]
+
+# By number, protocols differ in their last two bits alone, so that no block ever holds several.
+_PROTOCOLS = tuple(Protocol)
+PORT_LENGTH = 3  # of such a number and a port, in bytes
+
+# From a block of keys to what a rule says that is for them all.
+Block = Callable[[Network], Where]
+
+
+def addresses(block: Network) -> Where:
+    """The rule for a block where keys are addresses."""
+    return Where(destination=network(block))
+
+
+def ports(block: Network) -> Where:
+    """The rule for a block where keys are ports, as `place` makes them of protocol and port."""
+    protocol, first = _PROTOCOLS[block.address[0]], int.from_bytes(block.address[1:])
+    last = first + (1 << 8 * PORT_LENGTH - block.prefix) - 1
+    return Where(service=(protocol, 0), matches=f"--dport {max(first, 1)}:{last}")
+
+
+def place(match: Match) -> bytes:
+    """Where a tree keeps the rules for a destination."""
+    if match.address is not None:
+        return match.address
+    return bytes((_PROTOCOLS.index(match.protocol),)) + match.port.to_bytes(2)
 
 
 class Node(NamedTuple):
@@ -33,43 +61,43 @@ class Node(NamedTuple):
 
 
 class Tree:
-    """The rules of one root chain by address; knows which chains change when addresses do."""
+    """The rules of one root chain by key: addresses, or ports; knows which chains change when keys do.
 
-    def __init__(self, root: ChainName, length: int) -> None:
+    ``length`` is that of a key in bytes; ``block`` says how rules tell a block of them.
+    """
+
+    def __init__(self, root: ChainName, length: int, block: Block) -> None:
         self.root = root
+        self._block = block
         self.tail: Rules = ()
         self.head: Rules = ()
         self._length = length
         self._leaves: dict[bytes, Leaf] = {}
-        self._addresses: list[bytes] = []
+        self._keys: list[bytes] = []
         self._nodes: dict[str, Node] = {}
 
-    def __contains__(self, address: bytes) -> bool:
-        """Whether there is any rule for an address."""
-        return address in self._leaves
-
-    def leaf(self, address: bytes) -> Leaf:
-        """The rules for an address."""
-        return self._leaves.get(address, {})
+    def leaf(self, key: bytes) -> Leaf:
+        """The rules for a key."""
+        return self._leaves.get(key, {})
 
     def replace(self, leaves: Mapping[bytes, Leaf]) -> dict[ChainName, Rules | None]:
-        """Give addresses other rules, or none; the chains that change, None for those that go."""
-        for address, leaf in leaves.items():
-            if leaf and address not in self._leaves:
-                insort(self._addresses, address)
-            elif not leaf and address in self._leaves:
-                del self._addresses[bisect_left(self._addresses, address)]
+        """Give keys other rules, or none; the chains that change, None for those that go."""
+        for key, leaf in leaves.items():
+            if leaf and key not in self._leaves:
+                insort(self._keys, key)
+            elif not leaf and key in self._leaves:
+                del self._keys[bisect_left(self._keys, key)]
             if leaf:
-                self._leaves[address] = leaf
+                self._leaves[key] = leaf
             else:
-                self._leaves.pop(address, None)
+                self._leaves.pop(key, None)
         return self._rebuild(sorted(leaves))
 
     def fill(self, leaves: Mapping[bytes, Leaf]) -> dict[ChainName, Rules | None]:
         """As `replace` of everything at once."""
         gone = self._leaves.keys() - leaves.keys()
-        self._leaves = {address: leaf for address, leaf in leaves.items() if leaf}
-        self._addresses = sorted(self._leaves)
+        self._leaves = {key: leaf for key, leaf in leaves.items() if leaf}
+        self._keys = sorted(self._leaves)
         return self._rebuild(sorted({*leaves, *gone}))
 
     def _rebuild(self, changed: list[bytes]) -> dict[ChainName, Rules | None]:
@@ -95,7 +123,7 @@ class Tree:
         return changes | {ChainName(self.root.table, name): None for name in gone}
 
     def _node(self, name: str, where: Network) -> Node:
-        first, last = _span(self._addresses, where)
+        first, last = _span(self._keys, where)
         is_root = name == self.root.name
         if last - first <= (LINEAR if is_root else LEAF):
             rules, branches = self._flat(first, last), dict[str, Network]()
@@ -104,31 +132,32 @@ class Tree:
         return Node((*self.head, *rules, *self.tail) if is_root else rules, branches)
 
     def _flat(self, first: int, last: int) -> Rules:
-        leaves = (self._leaves[address] for address in self._addresses[first:last])
+        leaves = (self._leaves[key] for key in self._keys[first:last])
         return tuple(leaf[port] for leaf in leaves for port in sorted(leaf))
 
     def _branching(self, first: int, last: int) -> tuple[Rules, dict[str, Network]]:
         rules: list[str] = []
         branches: dict[str, Network] = {}
-        low, high = (int.from_bytes(self._addresses[at]) for at in (first, last - 1))
+        low, high = (int.from_bytes(self._keys[at]) for at in (first, last - 1))
         bits = self._length * 8
         prefix = min(bits, bits - (low ^ high).bit_length() + BITS)
         while first < last:
-            start = _network(self._addresses[first], prefix)
-            end = _span(self._addresses, start)[1]
+            start = _network(self._keys[first], prefix)
+            end = _span(self._keys, start)[1]
             if end - first <= 2:
                 rules += self._flat(first, end)
             else:
                 block = self._common(first, end)
-                branch = BRANCH + hashed(f"{self.root.name} {block}")
+                where = self._block(block)
+                branch = BRANCH + hashed(f"{self.root.name} {rule(**where)}")
                 branches[branch] = block
-                rules.append(rule(branch, destination=network(block)))
+                rules.append(rule(branch, **where))
             first = end
         return tuple(rules), branches
 
     def _common(self, first: int, last: int) -> Network:
-        """The smallest network that holds these addresses."""
-        low, high = self._addresses[first], self._addresses[last - 1]
+        """The smallest network that holds these keys."""
+        low, high = self._keys[first], self._keys[last - 1]
         return _network(low, self._length * 8 - (int.from_bytes(low) ^ int.from_bytes(high)).bit_length())
 
 
@@ -153,13 +182,13 @@ def _any_in(ordered: list[bytes], where: Network) -> bool:
 
 
 def _span(ordered: list[bytes], where: Network) -> tuple[int, int]:
-    """Where in an ordered list the addresses of a network begin and end."""
+    """Where in an ordered list the keys of a block begin and end."""
     size = len(where.address)
     end = int.from_bytes(where.address) + (1 << size * 8 - where.prefix)
     last = len(ordered) if end >> size * 8 else bisect_left(ordered, end.to_bytes(size))
     return bisect_left(ordered, where.address), last
 
 
-def _network(address: bytes, prefix: int) -> Network:
-    host = len(address) * 8 - prefix
-    return Network((int.from_bytes(address) >> host << host).to_bytes(len(address)), prefix)
+def _network(key: bytes, prefix: int) -> Network:
+    host = len(key) * 8 - prefix
+    return Network((int.from_bytes(key) >> host << host).to_bytes(len(key)), prefix)

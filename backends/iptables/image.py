@@ -1,6 +1,9 @@
 """What the tables are to hold, kept from plan to plan so that a change costs what it touches."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
+
+from msgspec import Struct
 
 from pointsman.core.addresses import host_network
 from pointsman.core.errors import SyncError
@@ -8,42 +11,53 @@ from pointsman.core.model import Match, Model, NodeContext, ServiceFrontends
 from pointsman.core.plan import Delta
 
 from . import names, skeleton
-from .dispatch import Tree
-from .memory import Memory
+from .dispatch import PORT_LENGTH, Tree, addresses, place, ports
+from .health import HealthPorts
+from .means import Means
 from .rules import REJECT, network, rule
 from .services import Fragment, Root, compile_service
 from .tables import ChainName, Rules, Tables, filter_
 
 NAME = "iptables"
 _PORTS = (Root.NODE_PORTS, Root.REFUSED_NODE_PORTS)
-_TREES = tuple(root for root in Root if root not in _PORTS)
 
 # What changes: chains with their new rules, None for those that go.
 Changed = dict[ChainName, Rules | None]
 
 
+class Others(Struct, frozen=True):
+    """Rules of services that a model doesn't hold yet: those of frontends, and the rest of what is shared."""
+
+    frontends: Mapping[Root, Mapping[Match, str]] = {}
+    cluster_ips: frozenset[bytes] = frozenset()
+    health_ports: Mapping[int, str] = {}
+
+
 class Image:
     """One family's tables as a model wants them."""
 
-    def __init__(self, context: NodeContext, memory: Memory, instance: str) -> None:
-        length = context.family.address_length
+    def __init__(self, context: NodeContext, means: Means, instance: str) -> None:
+        by_address = partial(Tree, length=context.family.address_length, block=addresses)
+        by_port = partial(Tree, length=PORT_LENGTH, block=ports)
         self._context = context
-        self._memory = memory
-        self._trees = {root: Tree(root.value, length) for root in _TREES}
-        self._cluster_ips = Tree(filter_(names.CLUSTER_IPS), length)
-        self._ports: dict[Root, dict[Match, str]] = {root: {} for root in _PORTS}
+        self._means = means
+        self._trees = {root: (by_port if root in _PORTS else by_address)(root.value) for root in Root}
+        self._cluster_ips = by_address(filter_(names.CLUSTER_IPS))
+        self._health = HealthPorts(by_port(filter_(names.NODE_PORTS)))
         self._trees[Root.DISPATCH].tail = skeleton.to_node_ports(context)
         self._trees[Root.EXTERNAL].tail = skeleton.to_refused_node_ports(context)
         self._cluster_ips.tail = skeleton.unclaimed(context)
-        for tree in (*self._trees.values(), self._cluster_ips):
-            if tree.root.table == "filter":
-                tree.head = (skeleton.TRANSLATED,)
-        self.tables = Tables(skeleton.chains(context, instance), skeleton.jumps(), skeleton.shared(context))
+        for root in (Root.FIREWALL, Root.EXTERNAL, Root.CLUSTER):
+            self._trees[root].head = (skeleton.TRANSLATED,)
+        self._cluster_ips.head = (skeleton.TRANSLATED,)
+        self.tables = Tables(
+            skeleton.chains(context, means, instance), skeleton.jumps(), skeleton.shared(context)
+        )
 
-    def fill(self, model: Model, others: Mapping[Root, Mapping[Match, str]] | None = None) -> None:
+    def fill(self, model: Model, others: Others = Others()) -> None:
         """Hold a model, and besides it those rules of others that are for other destinations."""
         fragments = [self._compile(service) for service in model.services.values()]
-        entries: dict[Root, dict[Match, str]] = {root: dict((others or {}).get(root, {})) for root in Root}
+        entries = {root: dict(others.frontends.get(root, {})) for root in Root}
         claims: dict[Match, str] = {}
         for service in model.services.values():
             for frontend in service.frontends:
@@ -55,12 +69,11 @@ class Image:
             self.tables.sets.update(fragment.sets)
             for root, rules in fragment.entries.items():
                 entries[root].update(rules)
-        for root in _PORTS:
-            self._ports[root] = entries[root]
-            self.note({root.value: self._port_rules(root)})
-        for root in _TREES:
-            self.note(self._trees[root].fill(_leaves(entries[root])))
-        self.note(self._cluster_ips.fill({a: self._cluster_ip_leaf(a) for a in model.cluster_ips}))
+        for root, tree in self._trees.items():
+            self.note(tree.fill(_leaves(entries[root])))
+        virtual = others.cluster_ips.union(model.cluster_ips)
+        self.note(self._cluster_ips.fill({address: self._cluster_ip_leaf(address) for address in virtual}))
+        self.note(self._health.fill(model.services.values(), others.health_ports))
 
     def apply(self, delta: Delta) -> tuple[Changed, set[str]]:
         """Move on by a delta of services; the chains that change, and the sets that go."""
@@ -79,12 +92,13 @@ class Image:
         leaves = {a: self._cluster_ip_leaf(a) for a in users.added} | {a: {} for a in users.removed}
         if leaves:
             changed |= self._cluster_ips.replace(leaves)
+        changed |= self._health.apply(delta)
         gone = {name for part in old for name in part.sets if name not in sets}
         self.tables.sets = {n: t for n, t in (self.tables.sets | sets).items() if n not in gone}
         return changed, gone
 
     def _compile(self, service: ServiceFrontends) -> Fragment:
-        return compile_service(self._context, self._memory, service)
+        return compile_service(self._context, self._means.memory, service)
 
     def _claim(self, claims: dict[Match, str], match: Match, service: ServiceFrontends) -> None:
         other = claims.setdefault(match, str(service.name))
@@ -99,24 +113,14 @@ class Image:
         """Replace rules in a shared chain."""
         if old == new:
             return {}
-        if root in _PORTS:
-            ports = {match: text for match, text in self._ports[root].items() if match not in old} | new
-            self._ports[root] = ports
-            return {root.value: self._port_rules(root)}
         tree = self._trees[root]
         leaves: dict[bytes, dict[tuple[int, int], str]] = {}
         for match in {*old, *new}:
-            address, protocol, port = match
-            assert address is not None
-            leaf = leaves.setdefault(address, dict(tree.leaf(address)))
-            leaf.pop((protocol, port), None)
+            leaf = leaves.setdefault(place(match), dict(tree.leaf(place(match))))
+            leaf.pop((match.protocol, match.port), None)
             if match in new:
-                leaf[protocol, port] = new[match]
+                leaf[match.protocol, match.port] = new[match]
         return tree.replace(leaves)
-
-    def _port_rules(self, root: Root) -> Rules:
-        ordered = sorted(self._ports[root].items(), key=lambda item: (item[0].port, item[0].protocol))
-        return tuple(text for _, text in ordered)
 
     def _cluster_ip_leaf(self, address: bytes) -> dict[tuple[int, int], str]:
         comment = "no service has this port of the cluster IP"
@@ -134,9 +138,8 @@ class Image:
 
 def _leaves(entries: Mapping[Match, str]) -> dict[bytes, dict[tuple[int, int], str]]:
     leaves: dict[bytes, dict[tuple[int, int], str]] = {}
-    for (address, protocol, port), text in entries.items():
-        assert address is not None
-        leaves.setdefault(address, {})[protocol, port] = text
+    for match, text in entries.items():
+        leaves.setdefault(place(match), {})[match.protocol, match.port] = text
     return leaves
 
 

@@ -15,10 +15,13 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.errors import BackendUnavailable
 
 from .changes import Step
+from .tables import ChainName
 
 # Seconds to wait for whoever holds the xtables lock, and for a tool to come to an end.
 LOCK_WAIT = 5
 _PATIENCE = 300
+# What the tools end with if somebody else holds the lock all the while.
+_LOCKED = 4
 
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _LINE = re.compile(r"(?:line:? )(\d+)")
@@ -37,20 +40,23 @@ class Refused(Exception):
 
     Attributes:
         line: the line of the input at fault, 0 if the tool doesn't say.
+        status: what it ended with.
     """
 
     def __init__(self, command: str, status: int, message: str) -> None:
         super().__init__(f"{command} failed with status {status}: {message}")
         found = _LINE.search(message)
         self.line = int(found[1]) if found else 0
+        self.status = status
 
 
 class Tools(Struct, frozen=True):
-    """Where one family's ``-save`` and ``-restore`` are."""
+    """Where one family's programs are: ``-save``, ``-restore``, and the one for single rules."""
 
     variant: Variant
     save: str
     restore: str
+    single: str
 
     def read(self, table: str = "") -> str:
         """What a table holds, or all of them. Raises `Refused`."""
@@ -63,6 +69,16 @@ class Tools(Struct, frozen=True):
             return self.read()
         return "".join(self.read(table) for table in ("nat", "filter"))
 
+    def has_rules(self, chain: ChainName) -> bool:
+        """Whether a chain is there and holds anything. Raises `Refused` if the lock isn't to be had."""
+        command = [self.single, "-w", str(LOCK_WAIT), "-t", chain.table, "-S", chain.name]
+        try:
+            return "-A " in _run(command)
+        except Refused as refusal:
+            if refusal.status == _LOCKED:
+                raise
+            return False
+
     def write(self, step: Step) -> None:
         """Carry out one transaction. Raises `Refused`."""
         _run([self.restore, "--noflush", "--counters", "-w", str(LOCK_WAIT)], step.text)
@@ -71,8 +87,9 @@ class Tools(Struct, frozen=True):
 def find(family: IPFamily, variant: Variant) -> Tools | None:
     """The tools of a variant, None if they aren't installed."""
     prefix = "iptables" if family is IPFamily.IPV4 else "ip6tables"
-    found = [_which(f"{prefix}-{variant}-{tool}") for tool in ("save", "restore")]
-    return Tools(variant, found[0], found[1]) if found[0] and found[1] else None
+    found = [_which(f"{prefix}-{variant}{tool}") for tool in ("-save", "-restore", "")]
+    save, restore, single = found
+    return Tools(variant, save, restore, single) if save and restore and single else None
 
 
 def choose(backend: str, family: IPFamily, variant: Variant | None) -> Tools:

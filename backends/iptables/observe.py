@@ -10,6 +10,8 @@ from fractions import Fraction
 from itertools import product, takewhile
 from math import lcm
 
+from msgspec.structs import replace
+
 from pointsman.core.addresses import IPFamily, Network, parse_address, parse_network
 from pointsman.core.backend import Observed, expected
 from pointsman.core.model import (
@@ -27,6 +29,7 @@ from pointsman.core.model import (
     NodeContext,
     NodePortAddresses,
     Pool,
+    Protocol,
     Refusal,
     ServiceFrontends,
     ServicePortName,
@@ -35,11 +38,11 @@ from pointsman.core.plan import advance
 
 from . import names
 from .image import Image
-from .memory import Memory
+from .means import Means
 from .planner import difference
 from .rules import ANYWHERE, LOOPBACK, Parsed, parse
 from .services import KINDS, Audience, Effective, Root, cluster_ip_rule, external_rules
-from .state import State, entries, frontends
+from .state import State, entries, frontends, health_ports
 from .tables import ChainName, filter_, nat
 from .walk import GREATEST_SUM
 
@@ -48,14 +51,14 @@ _COMMENT = re.compile(r"(\S+?)/([^\s:]+)(?::(\S+))? (cluster IP|loadbalancer IP|
 _OWNER = re.compile(r"pointsman instance (\S+), local pods (are in|come by|are unknown) ?(\S*)")
 
 
-def observed(family: IPFamily, memory: Memory, state: State) -> Observed:
+def observed(family: IPFamily, means: Means, state: State) -> Observed:
     """What the tables do, in the model's terms."""
     if not state.chains:
         return Observed({})
     instance, context = _context(family, state)
     reader = _Reader(context, state)
     model = reader.model()
-    image = Image(model.node, memory, instance)
+    image = Image(model.node, means, instance)
     image.fill(model)
     found = expected(model)
     left = difference(state, image.tables)
@@ -97,8 +100,9 @@ class _Reader:
                     continue
                 name = ServicePortName(found[1], found[2], found[3] or "", match.protocol)
                 services.setdefault(name, {})[match] = _KINDS[found[4]]
+        found = {name: self._service(name, matches) for name, matches in services.items()}
+        changes = self._with_health(found).items()
         cluster_ips, _ = entries(self._state, filter_(names.CLUSTER_IPS))
-        changes = [(name, self._service(name, matches)) for name, matches in services.items()]
         model = advance(Model(self._context), changes, self._context)[0]
         for address, _, port in cluster_ips:
             if address is not None and not port and address not in model.cluster_ips:
@@ -120,6 +124,19 @@ class _Reader:
                 (self._affinity(names.endpoint_chain(name, e)) for p in pools.values() for e in p), default=0
             ),
         )
+
+    def _with_health(
+        self, services: dict[ServicePortName, ServiceFrontends]
+    ) -> dict[ServicePortName, ServiceFrontends]:
+        """The services with the ports of their health checks, which stand in rules of their own."""
+        ports = health_ports(self._state)
+        homeless = set(ports.values()) - {name.service for name in services}
+        empty = (ServicePortName(service.namespace, service.name, "", Protocol.TCP) for service in homeless)
+        by_service = {service: port for port, service in ports.items()}
+        return {
+            name: replace(service, health_check_node_port=by_service.get(name.service, 0))
+            for name, service in (services | {name: ServiceFrontends(name, ()) for name in empty}).items()
+        }
 
     def _frontend(
         self,

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from msgspec import Struct
+
 from pointsman.core.addresses import IPFamily, parse_address, parse_network
 from pointsman.core.errors import BackendUnavailable
 from pointsman.core.features import SUPPORTED, Capabilities, Feature, Level, Support
@@ -22,6 +24,7 @@ from pointsman.core.model import (
     Match,
     Model,
     NodeContext,
+    NodePortAddresses,
     Pool,
     Protocol,
     Refusal,
@@ -30,10 +33,12 @@ from pointsman.core.model import (
 )
 from pointsman.core.plan import advance
 
+from . import accounting, libiptc
 from .changes import steps
 from .image import Image
-from .kernel import Refused, Tools
-from .memory import Memory, memory
+from .kernel import Refused, Tools, Variant
+from .means import Means
+from .memory import memory
 from .planner import difference
 from .sets import Sets
 from .state import State, read_tables
@@ -41,11 +46,31 @@ from .state import State, read_tables
 DEFAULT_INSTANCE = "pointsman"
 _CLONE_NEWNET = 0x40000000
 _CAP_NET_ADMIN = 12
+_LEGACY_ALONE = "python-iptables knows the legacy variant alone"
 
 _ADDRESSES = {
     IPFamily.IPV4: ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.0/24"),
     IPFamily.IPV6: ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::/32"),
 }
+
+
+class Found(Struct, frozen=True):
+    """What a machine turns out to have. Where it lacks something, a reason is given, else that is empty."""
+
+    means: Means
+    without_sets: str
+    uncounted: str
+    outside: str
+    """Why tables aren't read in process."""
+
+    def remarks(self, tools: Tools) -> tuple[str, ...]:
+        """How the backend works here, for people."""
+        if self.outside:
+            reading = f"tables are read by running iptables-{tools.variant}: {self.outside}"
+        else:
+            reading = "tables are read in process, by python-iptables"
+        counting = f"there are no nfacct counters: {self.uncounted}" if self.uncounted else ""
+        return (reading, *([counting] if counting else ()))
 
 
 def probe(name: str, family: IPFamily, tools: Tools) -> Capabilities:
@@ -55,22 +80,39 @@ def probe(name: str, family: IPFamily, tools: Tools) -> Capabilities:
         BackendUnavailable: something is missing; names it and the remedy.
     """
     check_permitted(name)
+    found = examine(name, family, tools)
     features = dict.fromkeys(Feature, SUPPORTED)
-    without_sets = attempt(family, tools, memory(family, sets=True))
-    if without_sets is not None:
-        reason = attempt(family, tools, memory(family, sets=False))
-        if reason is not None:
-            remedy = "use a kernel with the xtables matches and targets that kube-proxy needs"
-            raise BackendUnavailable(name, f"{tools.restore} can't do what is needed ({reason})", remedy)
+    if found.without_sets:
         features[Feature.SESSION_AFFINITY] = Support(
             Level.SUPPORTED,
             "without ip_set (CONFIG_IP_SET_HASH_IP, CONFIG_NETFILTER_XT_SET) the kernel remembers no more"
-            f" clients per endpoint than xt_recent was loaded with, 100 by default ({without_sets})",
+            f" clients per endpoint than xt_recent was loaded with, 100 by default ({found.without_sets})",
         )
     if family is IPFamily.IPV6:
         reason = "only IPv4 can route loopback addresses (SVC-NP-07)"
         features[Feature.LOCALHOST_NODE_PORTS] = Support(Level.UNSUPPORTED, reason)
-    return Capabilities(features)
+    return Capabilities(features, remarks=found.remarks(tools))
+
+
+@cache
+def examine(name: str, family: IPFamily, tools: Tools) -> Found:
+    """Find out what rules can be made of, and how they can be read. A kernel is asked once.
+
+    Raises:
+        BackendUnavailable: not even the least is there.
+    """
+    outside = libiptc.why_not() if tools.variant is Variant.LEGACY else _LEGACY_ALONE
+    without_sets = _tried(family, tools, Means(memory(family, sets=True)))
+    remembering = memory(family, sets=not without_sets)
+    if without_sets:
+        reason = _tried(family, tools, Means(remembering))
+        if reason:
+            remedy = "use a kernel with the xtables matches and targets that kube-proxy needs"
+            raise BackendUnavailable(name, f"{tools.restore} can't do what is needed ({reason})", remedy)
+    uncounted = _tried(family, tools, Means(remembering, counted=True))
+    if not outside:
+        outside = _tried(family, tools, Means(remembering), inside=True)
+    return Found(Means(remembering, counted=not uncounted), without_sets, uncounted, outside)
 
 
 def check_permitted(name: str) -> None:
@@ -86,42 +128,47 @@ def check_permitted(name: str) -> None:
         raise BackendUnavailable(name, "programming the kernel is not permitted", remedy)
 
 
-@cache
-def attempt(family: IPFamily, tools: Tools, way: Memory) -> str | None:
-    """Write a sample with one way of remembering clients; what went wrong, None if nothing did.
-
-    That is asked of a kernel once: its abilities are the same in every namespace.
-    """
+def _tried(family: IPFamily, tools: Tools, means: Means, *, inside: bool = False) -> str:
+    """Try something in a namespace of its own; what went wrong, empty if nothing did."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(_attempt, family, tools, way).result()
+        return thread.submit(_attempt, family, tools, means, inside).result()
 
 
-def _attempt(family: IPFamily, tools: Tools, way: Memory) -> str | None:
+def _attempt(family: IPFamily, tools: Tools, means: Means, inside: bool) -> str:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET):  # of this thread alone, which ends with the attempt
-        # With CAP_NET_ADMIN alone nothing can be tried without a trace: all but sets is taken on trust.
-        return None if not way.needs_sets else _asked_for_sets(family)
+        return _untried(family, means, inside)
     sample = _sample(family)
-    image = Image(sample.node, way, "probe")
+    image = Image(sample.node, means, "probe")
     image.fill(sample)
     sets = Sets(family)
     try:
-        if way.needs_sets:
+        if means.memory.needs_sets:
             sets.create(image.tables.sets)
+        if means.counted:
+            accounting.ensure()
         for step in steps(difference(State(), image.tables)):
             tools.write(step)
-        held = read_tables(tools.read_ours())
-        left = difference(held, image.tables)
+        if inside:
+            return libiptc.written_alike(family, image.tables.jumps)
+        left = difference(read_tables(tools.read_ours()), image.tables)
     except (Refused, OSError) as error:
         return str(error)
     finally:
         sets.close()
     if left:
         return f"{next(iter(left.chains), 'a rule')} isn't read back as it was written"
-    return None
+    return ""
 
 
-def _asked_for_sets(family: IPFamily) -> str | None:
+def _untried(family: IPFamily, means: Means, inside: bool) -> str:
+    """What to believe where nothing can be tried without a trace, as with CAP_NET_ADMIN alone."""
+    if inside or means.counted:
+        return "it can't be tried without being allowed to make a network namespace"
+    return _asked_for_sets(family) if means.memory.needs_sets else ""
+
+
+def _asked_for_sets(family: IPFamily) -> str:
     sets = Sets(family)
     try:
         sets.held()
@@ -129,7 +176,7 @@ def _asked_for_sets(family: IPFamily) -> str | None:
         return str(error)
     finally:
         sets.close()
-    return None
+    return ""
 
 
 def _sample(family: IPFamily) -> Model:
@@ -138,6 +185,7 @@ def _sample(family: IPFamily) -> Model:
     context = NodeContext(
         family,
         local=LocalNetwork(parse_network(network)),
+        node_ports=NodePortAddresses(loopback=family is IPFamily.IPV4),
         service_cidrs=(parse_network(network),),
     )
     near, far = Answer(Pool.CLUSTER, Masquerade.UNLESS_LOCAL), Answer(Pool.LOCAL, Masquerade.NEVER)
@@ -162,6 +210,7 @@ def _sample(family: IPFamily) -> Model:
                 cluster=(Endpoint(parse_address(one), 80), Endpoint(parse_address(other), 80, 2)),
                 when_empty=list(Refusal)[number % 2],
                 affinity=60,
+                health_check_node_port=32000,
             )
         )
     return advance(Model(context), [(s.name, s) for s in services], context)[0]

@@ -11,12 +11,15 @@ from pointsman.core.model import (
     NodeContext,
 )
 
-from . import names
+from . import accounting, names
+from .means import Means
 from .rules import LOOPBACK, network, rule
 from .tables import ChainName, Rules, filter_, nat
 
 NEW = "-m conntrack --ctstate NEW"
 TRANSLATED = rule("RETURN", matches="-m conntrack --ctstate DNAT")
+# Chains that hold a rule for as long as nobody flushes their table (SYNC-08).
+CANARIES = (nat(names.CANARY), filter_(names.CANARY))
 _LOCAL = "-m addrtype --dst-type LOCAL"
 
 
@@ -32,11 +35,12 @@ def jumps() -> dict[ChainName, Rules]:
     services = rule(names.SERVICES, comment="kubernetes service portals", matches=NEW)
     unclaimed = rule(names.CLUSTER_IPS, comment="kubernetes addresses without a service", matches=NEW)
     forward = rule(names.FORWARD, comment="kubernetes forwarding rules")
+    health = rule(names.NODE_PORTS, comment="kubernetes health check service ports")
     return {
         nat("PREROUTING"): (rule(names.SERVICES, comment="kubernetes service portals"),),
         nat("OUTPUT"): (rule(names.SERVICES, comment="kubernetes service portals"),),
         nat("POSTROUTING"): (rule(names.POSTROUTING, comment="kubernetes postrouting rules"),),
-        filter_("INPUT"): (firewall, external, services),
+        filter_("INPUT"): (firewall, external, services, health),
         filter_("FORWARD"): (firewall, external, services, unclaimed, forward),
         filter_("OUTPUT"): (firewall, external, services, unclaimed),
     }
@@ -57,18 +61,20 @@ def shared(context: NodeContext) -> dict[ChainName, Rules]:
     return {filter_(names.FIREWALL): (guard,), filter_("INPUT"): jump, filter_("OUTPUT"): jump}
 
 
-def chains(context: NodeContext, instance: str) -> dict[ChainName, Rules]:
+def chains(context: NodeContext, means: Means, instance: str) -> dict[ChainName, Rules]:
     """Our own chains that no service has a part in."""
     mark = f"0x{context.masquerade_mark:x}"
     return {
         nat(names.CANARY): (rule(comment=describe(context, instance)),),
+        filter_(names.CANARY): (rule(comment="gone if somebody flushes this table"),),
         nat(names.MARK_MASQ): (rule(f"MARK --set-xmark {mark}/{mark}"),),
         nat(names.POSTROUTING): (
             rule("RETURN", matches=f"-m mark ! --mark {mark}/{mark}"),
+            *_counted_node_ports(context, means),
             rule(f"MARK --set-xmark {mark}/0x0"),
             rule("MASQUERADE --random-fully", comment="kubernetes service traffic requiring SNAT"),
         ),
-        filter_(names.FORWARD): tuple(_forward(context, mark)),
+        filter_(names.FORWARD): tuple(_forward(context, means, mark)),
     }
 
 
@@ -120,13 +126,23 @@ def _eligible(context: NodeContext, chain: str) -> Iterator[str]:
             yield rule(chain, destination=where, comment=comment, matches=_LOCAL)
 
 
+def _counted_node_ports(context: NodeContext, means: Means) -> Iterator[str]:
+    """Count connections to node ports on localhost (MET-12): they are marked, and nothing else to there."""
+    if means.counted and context.family is IPFamily.IPV4 and context.node_ports.loopback:
+        loopback = LOOPBACK[context.family]
+        counted = f"-m nfacct --nfacct-name {accounting.LOCALHOST_NODE_PORTS}"
+        comment = "kubernetes node ports on localhost"
+        yield rule(comment=comment, matches=f"-m conntrack --ctorigdst {loopback} {counted}")
+
+
 def _is_loopback(address: bytes) -> bool:
     return address[0] == 127 if len(address) == 4 else address == bytes(15) + b"\x01"
 
 
-def _forward(context: NodeContext, mark: str) -> Iterator[str]:
+def _forward(context: NodeContext, means: Means, mark: str) -> Iterator[str]:
     if context.drop_invalid:
-        yield rule("DROP", matches="-m conntrack --ctstate INVALID")
+        counted = f" -m nfacct --nfacct-name {accounting.INVALID}" if means.counted else ""
+        yield rule("DROP", matches=f"-m conntrack --ctstate INVALID{counted}")
     yield rule("ACCEPT", comment="kubernetes forwarding rules", matches=f"-m mark --mark {mark}/{mark}")
     comment = "kubernetes forwarding conntrack rule"
     yield rule("ACCEPT", comment=comment, matches="-m conntrack --ctstate RELATED,ESTABLISHED")

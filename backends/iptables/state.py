@@ -5,9 +5,11 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct, field
 
 from pointsman.core.addresses import parse_network
-from pointsman.core.model import Match, Protocol
+from pointsman.core.model import Match, NamespacedName, Protocol
 
 from . import names
+from .health import WORDS
+from .image import Others
 from .rules import parse
 from .services import Root
 from .tables import ChainName, Rules
@@ -22,6 +24,8 @@ FIXED = {
         names.PROXY_FIREWALL,
         names.CLUSTER_IPS,
         names.FORWARD,
+        names.NODE_PORTS,
+        names.CANARY,
     },
 }
 # Those of them that built-in chains lead to.
@@ -32,6 +36,7 @@ ENTRANCES = {
     names.PROXY_FIREWALL,
     names.CLUSTER_IPS,
     names.FORWARD,
+    names.NODE_PORTS,
 }
 BUILT_IN = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
 PROTOCOLS = {protocol.name.lower(): protocol for protocol in Protocol}
@@ -122,6 +127,31 @@ def frontends(state: State, root: Root) -> dict[Match, str]:
     return {
         Match(a, Protocol(protocol), port): text for (a, protocol, port), text in found.items() if protocol
     }
+
+
+def health_rules(state: State) -> dict[int, str]:
+    """The rules that accept what asks after Services' health, by port."""
+    found, _ = entries(state, ChainName("filter", names.NODE_PORTS))
+    return {port: text for (_, _, port), text in found.items()}
+
+
+def health_ports(state: State) -> dict[int, NamespacedName]:
+    """The ports of Services' health checks, and whose they are."""
+    found: dict[int, NamespacedName] = {}
+    for port, text in health_rules(state).items():
+        namespace, _, name = parse(text).get("--comment").removesuffix(f" {WORDS}").partition("/")
+        found[port] = NamespacedName(namespace, name)
+    return found
+
+
+def others(state: State) -> Others:
+    """Everything in the chains that services share."""
+    cluster_ips, _ = entries(state, ChainName("filter", names.CLUSTER_IPS))
+    return Others(
+        {root: frontends(state, root) for root in Root},
+        frozenset(address for address, _, port in cluster_ips if address is not None and not port),
+        health_rules(state),
+    )
 
 
 def _walk(state: State, chain: ChainName, seen: set[ChainName]) -> Iterator[str]:

@@ -27,7 +27,18 @@ _FOLLOWED = {*ENTRANCES, names.FIREWALL}
 # Options that ask nothing of a packet: arguments of targets, and how often others matched.
 _SILENT = {
     *("--comment", "--mode", "--reject-with", "--to-destination", "--set-xmark", "--random-fully"),
-    *("--add-set", "--exist", "--timeout", "--set", "--name", "--mask", "--rsource", "--reap", "--seconds"),
+    *(
+        "--nfacct-name",
+        "--add-set",
+        "--exist",
+        "--timeout",
+        "--set",
+        "--name",
+        "--mask",
+        "--rsource",
+        "--reap",
+        "--seconds",
+    ),
 }
 
 
@@ -155,7 +166,8 @@ class _Walker:
             case "-p":
                 return packet.protocol is not None and PROTOCOLS.get(value) is packet.protocol
             case "--dport":
-                return str(way.port) == value
+                first, _, last = value.partition(":")
+                return int(first) <= way.port <= int(last or first)
             case "--src-type":
                 return packet.interface is None
             case "--dst-type":
@@ -163,6 +175,8 @@ class _Walker:
             case "--ctstate":
                 states = {"NEW", "DNAT"} if way.translated else {"NEW"}
                 return not states.isdisjoint(value.split(","))
+            case "--ctorigdst":
+                return packet.destination in _network(value)
             case "--mark":
                 number, _, mask = value.partition("/")
                 return way.mark & int(mask, 16) == int(number, 16)

@@ -1,6 +1,7 @@
 """Models as the tables that the backend would make of them, without a kernel."""
 
 from pointsman.backends.iptables.image import Image
+from pointsman.backends.iptables.means import Means
 from pointsman.backends.iptables.memory import memory
 from pointsman.backends.iptables.state import State
 from pointsman.core.model import Model
@@ -8,9 +9,9 @@ from pointsman.core.model import Model
 INSTANCE = "pointsman"
 
 
-def image(model: Model, *, sets: bool = True) -> Image:
+def image(model: Model, *, sets: bool = True, counted: bool = True) -> Image:
     """What the tables are to hold for a model."""
-    made = Image(model.node, memory(model.node.family, sets=sets), INSTANCE)
+    made = Image(model.node, Means(memory(model.node.family, sets=sets), counted), INSTANCE)
     made.fill(model)
     return made
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from pointsman.backends.iptables import kernel as door
 from pointsman.backends.iptables.dataplane import IptablesDataplane
-from pointsman.backends.iptables.kernel import Tools, Variant, choose
+from pointsman.backends.iptables.kernel import Variant, choose
 from pointsman.backends.iptables.names import endpoint_chain
 from pointsman.backends.iptables.sets import Sets
 from pointsman.conformance.lab import Namespace
@@ -313,7 +313,9 @@ def test_a_restore_that_fails_leaves_nothing_half_applied(
     before = _rules(kernel.save())
     tools = choose("iptables", IPFamily.IPV4, kernel.variant)
     broken = _breaking(tools.restore, number, tmp_path)
-    monkeypatch.setattr(kernel.dataplane, "_tools", Tools(tools.variant, tools.save, str(broken)))
+    found = kernel.namespace.run(kernel.dataplane._found)
+    monkeypatch.setattr(kernel.dataplane, "_found", lambda: found)
+    monkeypatch.setattr(kernel.dataplane, "_tools", replace(tools, restore=str(broken)))
 
     with pytest.raises(SyncError, match="line") as failure:
         kernel.sync(seed())

@@ -5,13 +5,16 @@ from math import log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.backends.iptables.dispatch import BITS, LEAF, LINEAR, Tree
+from pointsman.backends.iptables import dispatch
+from pointsman.backends.iptables.dispatch import BITS, LEAF, LINEAR, PORT_LENGTH, Tree, place
 from pointsman.backends.iptables.names import BRANCH
-from pointsman.backends.iptables.rules import parse
+from pointsman.backends.iptables.rules import parse, rule
 from pointsman.backends.iptables.tables import ChainName, Rules, nat
 from pointsman.core.addresses import format_address, parse_network
+from pointsman.core.model import Match, Protocol
 
 ROOT = nat("KUBE-SERVICES")
+NODE_PORTS = nat("KUBE-NODEPORTS")
 # Some close together, some far apart.
 ADDRESSES = st.one_of(st.integers(0, 400), st.integers(0, 1 << 32 - 1)).map(lambda n: n.to_bytes(4))
 
@@ -21,7 +24,7 @@ def leaf(address: bytes, text: str = "SVC") -> dict[tuple[int, int], str]:
 
 
 def tree(addresses: set[bytes]) -> tuple[Tree, dict[ChainName, Rules]]:
-    made = Tree(ROOT, 4)
+    made = Tree(ROOT, 4, dispatch.addresses)
     chains = made.fill({address: leaf(address) for address in addresses})
     return made, {name: rules for name, rules in chains.items() if rules is not None}
 
@@ -88,3 +91,47 @@ def test_a_change_rewrites_only_the_way_to_its_address() -> None:
 
     assert sum(len(rules or ()) for rules in changes.values()) <= 3 * (LEAF + (1 << BITS))
     assert len(chains) > 500
+
+
+def port(protocol: Protocol, number: int) -> Match:
+    return Match(None, protocol, number)
+
+
+def port_tree(matches: set[Match]) -> dict[ChainName, Rules]:
+    made = Tree(NODE_PORTS, PORT_LENGTH, dispatch.ports)
+    chains = made.fill({place(m): {(m.protocol, m.port): rule("EXT", service=m[1:])} for m in matches})
+    return {name: rules for name, rules in chains.items() if rules is not None}
+
+
+@given(st.sets(st.builds(port, st.sampled_from(Protocol), st.integers(30000, 30200)), max_size=200))
+def test_every_port_is_found_once_and_no_other(matches: set[Match]) -> None:
+    chains = port_tree(matches)
+
+    for asked in {*matches, *(m._replace(protocol=p) for m in list(matches)[:9] for p in Protocol)}:
+        assert len(found_by_port(chains, asked)[0]) == (asked in matches)
+
+
+def test_lookup_of_a_port_grows_with_the_logarithm_too() -> None:
+    matches = {port(protocol, 30000 + n) for protocol in (Protocol.TCP, Protocol.UDP) for n in range(2000)}
+    chains = port_tree(matches)
+
+    worst = max(found_by_port(chains, asked)[1] for asked in list(matches)[::50])
+    assert worst <= (1 << BITS) * (log2(len(matches)) / BITS + 1) + LEAF
+
+
+def found_by_port(chains: dict[ChainName, Rules], asked: Match) -> tuple[list[str], int]:
+    """The rules for a port, and how many rules were looked at on the way."""
+    hits, looked, todo = list[str](), 0, [NODE_PORTS]
+    while todo:
+        for text in chains[todo.pop()]:
+            looked += 1
+            parsed = parse(text)
+            first, _, last = parsed.get("--dport").partition(":")
+            if parsed.get("-p") == asked.protocol.name.lower() and int(first) <= asked.port <= int(
+                last or first
+            ):
+                if parsed.target.startswith(BRANCH):
+                    todo.append(NODE_PORTS._replace(name=parsed.target))
+                    break
+                hits.append(text)
+    return hits, looked

@@ -4,6 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pointsman.backends.iptables.means import Means
 from pointsman.backends.iptables.memory import memory
 from pointsman.backends.iptables.observe import observed
 from pointsman.backends.iptables.trace import trace
@@ -17,11 +18,14 @@ from tests.backends.iptables.images import image, state
 from tests.strategies import WORLDS, families, histories, models, packets
 
 
-@given(st.data(), families, st.booleans())
-def test_what_is_read_back_is_what_was_meant(data: st.DataObject, family: IPFamily, sets: bool) -> None:
+@given(st.data(), families, st.booleans(), st.booleans())
+def test_what_is_read_back_is_what_was_meant(
+    data: st.DataObject, family: IPFamily, sets: bool, counted: bool
+) -> None:
     model = data.draw(models(family))
+    means = Means(memory(family, sets=sets), counted)
 
-    found = observed(family, memory(family, sets=sets), state(image(model, sets=sets)))
+    found = observed(family, means, state(image(model, sets=sets, counted=counted)))
 
     assert found == expected(model)
 
