@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import ParamSpec, Protocol, TypeVar
 
-from pointsman.conformance.lab import Outcome, Reply
+from pointsman.conformance.lab import Outcome, Page, Reply
 from pointsman.core.addresses import IPFamily
 from pointsman.core.model import Protocol as Transport
 
@@ -82,6 +82,11 @@ class Network(Protocol):
 
     def ping(self, client: str, destination: str, wait: float) -> Outcome:
         """Send an ICMP echo request."""
+
+    def request(
+        self, client: str, address: str, port: int, path: str, *, method: str, wait: float
+    ) -> Page | Outcome:
+        """Ask a web server for a page, or find out that there is none."""
 
     def serve(
         self, machine: str, protocol: Transport, family: IPFamily, port: int

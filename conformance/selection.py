@@ -14,6 +14,7 @@ from pointsman.core.features import CORE, Feature
 
 from . import cases
 from .account import Chosen
+from .parts import Part
 
 MARKERS = (
     "semantics(identifier, ...): the rules of the service contract that a case is about",
@@ -108,8 +109,8 @@ def case_name(item: pytest.Item) -> str:
     return f"{_function(item)}[{rest}]" if rest else _function(item)
 
 
-def features_of(item: pytest.Item) -> set[Feature]:
-    """The features that a case needs."""
+def features_of(item: pytest.Item) -> set[Feature | Part]:
+    """The features and parts that a case needs."""
     return {feature for mark in item.iter_markers("requires") for feature in mark.args}
 
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import ParamSpec, TypeVar
+from typing import Protocol as Protocols
 
+from msgspec import json
 from msgspec.structs import replace
 
 from pointsman.conformance.lab import (
@@ -19,14 +21,16 @@ from pointsman.conformance.lab import (
     EchoReply,
     NotConnected,
     Outcome,
+    Page,
     Refused,
     Reply,
     Silent,
 )
 from pointsman.core.addresses import IPFamily, family_of, format_address, parse_address
-from pointsman.core.model import Endpoint, Protocol, ServicePortName
+from pointsman.core.model import Endpoint, NamespacedName, Protocol, ServicePortName
 from pointsman.core.node import is_loopback
 from pointsman.core.packet import Action, Packet, Trace
+from pointsman.core.plan import HealthCheck
 
 from .answers import PORT_UNREACHABLE
 from .referee import masqueraded
@@ -42,11 +46,26 @@ _NOBODY = Refused(errno.ECONNREFUSED)
 Listener = tuple[str, Protocol, IPFamily, int]
 
 
-class SimulatedNetwork:
-    """A `Network` whose node does with packets as ``trace`` says; ``seed`` decides what is left to chance."""
+class Beside(Protocols):
+    """What a proxy knows beside its rules, on which the parts of it that program none act."""
 
-    def __init__(self, trace: Callable[[Packet], Trace], seed: str) -> None:
+    def serving(self, packet: Packet) -> frozenset[Endpoint] | None:
+        """The endpoints that a UDP flow may stay with; None where it is none of a service's."""
+
+    def health_check(self, family: IPFamily, port: int) -> tuple[NamespacedName, HealthCheck] | None:
+        """What a load balancer is to hear on a port, and of which Service."""
+
+
+class SimulatedNetwork:
+    """A `Network` whose node does with packets as ``trace`` says.
+
+    ``seed`` decides what is left to chance. Where there is no ``beside``, nobody looks after UDP flows or
+    answers load balancers.
+    """
+
+    def __init__(self, trace: Callable[[Packet], Trace], seed: str, beside: Beside | None = None) -> None:
         self._trace = trace
+        self._beside = beside
         self._random = Random(seed)
         self._clock = 0.0
         self._met: dict[tuple[bytes, ServicePortName], tuple[Endpoint, float]] = {}
@@ -123,13 +142,24 @@ class SimulatedNetwork:
         [outcome] = self.burst(client, destination, protocol, count=1, wait=0, source=None)
         if not isinstance(outcome, Reply):
             raise NotConnected(outcome)
-        family = family_of(parse_address(destination[0]))
-        return _Held(outcome, lambda: (outcome.pod, protocol, family, outcome.port) in self._listeners)
+        where = scene(family_of(parse_address(destination[0])))
+        packet = where.packet(client, *destination, protocol)
+        return _Held(outcome, lambda last: self._go_on(where, client, packet, last))
 
     def ping(self, client: str, destination: str, wait: float) -> Outcome:
         """See `Network.ping`."""
         where = scene(family_of(parse_address(destination)))
         return self._outcome(where, client, where.packet(client, destination, 0, None), wait)
+
+    def request(
+        self, client: str, address: str, port: int, path: str, *, method: str, wait: float
+    ) -> Page | Outcome:
+        """See `Network.request`."""
+        family = family_of(parse_address(address))
+        found = None
+        if self._beside is not None and address in scene(family).node_addresses:
+            found = self._beside.health_check(family, port)
+        return _NOBODY if found is None else _health_page(*found)
 
     @contextmanager
     def serve(self, machine: str, protocol: Protocol, family: IPFamily, port: int) -> Iterator[object]:
@@ -148,6 +178,16 @@ class SimulatedNetwork:
 
     def forget_flows(self) -> None:
         """See `Network.forget_flows`; those held know by themselves where they go."""
+
+    def _go_on(self, where: Scene, client: str, packet: Packet, last: Reply) -> Outcome:
+        """What a connection gets by now: the same, unless it is over, or was taken elsewhere."""
+        if packet.protocol is Protocol.UDP and self._beside is not None:
+            serving = self._beside.serving(packet)
+            place = (parse_address(where.address(last.pod)), last.port)
+            if serving and place not in {(endpoint.address, endpoint.port) for endpoint in serving}:
+                return self._outcome(where, client, packet, 0)
+        alive = (last.pod, packet.protocol, where.family, last.port) in self._listeners
+        return last if alive else _NOBODY
 
     def _outcome(self, where: Scene, client: str, packet: Packet, wait: float) -> Outcome:
         trace = self._trace(packet)
@@ -213,15 +253,35 @@ class SimulatedNetwork:
 
 
 class _Held:
-    """A connection that goes where it went, as long as somebody listens there."""
+    """A connection that is asked again and again."""
 
-    def __init__(self, greeting: Reply, alive: Callable[[], bool]) -> None:
+    def __init__(self, greeting: Reply, go_on: Callable[[Reply], Outcome]) -> None:
         self.greeting = greeting
-        self._alive = alive
+        self._last = greeting
+        self._go_on = go_on
 
     def exchange(self, size: int = _REQUEST) -> Outcome:
         """See `Held.exchange`."""
-        return replace(self.greeting, size=size) if self._alive() else _NOBODY
+        outcome = self._go_on(self._last)
+        if not isinstance(outcome, Reply):
+            return outcome
+        self._last = replace(outcome, client_port=self.greeting.client_port, size=size)
+        return self._last
 
     def close(self) -> None:
         """See `Held.close`."""
+
+
+def _health_page(service: NamespacedName, check: HealthCheck) -> Page:
+    """What a load balancer hears (HC-02, HC-03)."""
+    said = {
+        "service": {"namespace": service.namespace, "name": service.name},
+        "localEndpoints": check.local_endpoints,
+        "serviceProxyHealthy": True,
+    }
+    headers = {
+        "content-type": "application/json",
+        "x-content-type-options": "nosniff",
+        "x-load-balancing-endpoint-weight": str(check.local_endpoints),
+    }
+    return Page(200 if check.local_endpoints else 503, headers, json.encode(said))

@@ -16,6 +16,7 @@ from pointsman.core.plugins import Plugins, probe
 
 from .cluster import Cluster, basics
 from .kernel import KernelNetwork
+from .parts import COMPANIONS, Part
 from .simulation import SimulatedNetwork
 from .statistics import Budget
 from .subject import ORACLE, Journal, Subject
@@ -58,16 +59,29 @@ class Stage(NamedTuple):
         if self.target is not None and self.network is not None:
             return TargetWorld(family, TargetCluster(self.subject, self.target), self.network, budget)
         cluster = Cluster(self.subject)
-        network = self.network or SimulatedNetwork(cluster.trace, seed)
+        network = self.network or SimulatedNetwork(cluster.trace, seed, cluster)
         return World(family, cluster, network, budget)
 
-    def support(self, feature: Feature, family: IPFamily) -> Support:
-        """How far backend and machine together have a feature."""
+    def support(self, feature: Feature | Part, family: IPFamily) -> Support:
+        """How far backend, machine, and what works beside the backend, together have a feature."""
+        if isinstance(feature, Part):
+            return self._part(feature)
         support = self.subject.capabilities[family].support(feature)
         if feature is Feature.SCTP and self.network is not None and support.level is Level.SUPPORTED:
             reason = self.network.missing(Protocol.SCTP)
             return Support(Level.NOT_HERE, f"{reason}; load its module sctp") if reason else support
         return support
+
+    def _part(self, part: Part) -> Support:
+        if self.network is None:
+            if part is Part.RAW_PACKETS:
+                return Support(Level.UNSUPPORTED, "there are no packets in a simulation")
+            return SUPPORTED
+        companion = COMPANIONS.get(part)
+        if self.target is not None or companion is None or companion in self.subject.plugins.companions:
+            return SUPPORTED
+        reason = f"no plugin here brings the companion {companion!r}"
+        return Support(Level.NOT_HERE, f"{reason}; hold the whole proxy to the suite, by --target-command")
 
 
 class Stages:

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple, TypeVar
 from pointsman.core.addresses import IPFamily
 from pointsman.core.apis import KINDS, ApiObject
 from pointsman.core.backend import BackendSpec, DataplaneSettings, Observed, expected
+from pointsman.core.companions import Companion
 from pointsman.core.config import ProxyConfig
 from pointsman.core.engine import Engine
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
-from pointsman.core.model import NamespacedName
+from pointsman.core.model import Match, NamespacedName, ServicePortName
 from pointsman.core.packet import Packet, Trace
-from pointsman.core.plan import Delta, SyncPlan, SyncReport
+from pointsman.core.plan import Delta, Facts, SyncPlan, SyncReport
 from pointsman.core.plugins import Dataplane, Plugins
 from pointsman.core.source import Rejection
 
@@ -56,7 +57,7 @@ class Subject:
         spec: the backend.
         capabilities: what it can do, for each family that it can serve here.
         plugins: all plugins, among them the oracle.
-        journal: told of every sync; registered among the plugins.
+        journal: told of every sync.
         run: calls a function where the dataplanes are to live.
         instance: the name that the dataplanes' kernel objects carry.
     """
@@ -77,6 +78,7 @@ class Subject:
         self.run = run
         self.instance = instance
         self._dataplanes: dict[IPFamily, Dataplane] = {}
+        self._companions: list[Companion] = []
 
     @property
     def families(self) -> tuple[IPFamily, ...]:
@@ -91,6 +93,20 @@ class Subject:
                 self._dataplanes[family] = self.run(Dataplane, self.spec, settings)
         return self._dataplanes
 
+    def accompanied(self) -> Plugins:
+        """Those that a new proxy tells of its syncs: the journal, and what works beside it from now on.
+
+        What worked beside the last one ends.
+        """
+        self._leave()
+        told = Plugins([self.journal], discover=False)
+        if not self.spec.simulated:
+            for spec in self.plugins.companions:
+                companion = self.run(spec.start, self.families)
+                self._companions.append(companion)
+                told.register(companion, spec.name)
+        return told
+
     def oracles(self) -> dict[IPFamily, Dataplane]:
         """A new oracle for each family."""
         spec = self.plugins.backends[ORACLE]
@@ -98,6 +114,7 @@ class Subject:
 
     def cleanup(self) -> None:
         """Remove what the dataplanes hold; where one can't, they are made anew."""
+        self._leave()
         try:
             for dataplane in self._dataplanes.values():
                 self.run(dataplane.cleanup)
@@ -110,6 +127,7 @@ class Subject:
 
         One that only simulates stays itself: it is all the kernel there is.
         """
+        self._leave()
         if self.spec.simulated:
             return
         gone, self._dataplanes = self._dataplanes, {}
@@ -124,6 +142,10 @@ class Subject:
             self.run(other.cleanup)
             if other is not own:
                 self.run(other.close)
+
+    def _leave(self) -> None:
+        while self._companions:
+            self._companions.pop().stop()
 
 
 class SyncFailed(AssertionError):
@@ -140,7 +162,7 @@ class Proxy:
     def __init__(self, subject: Subject, config: ProxyConfig) -> None:
         self._subject = subject
         self._dataplanes = subject.dataplanes()
-        self._engine = Engine(config, self._dataplanes, subject.plugins)
+        self._engine = Engine(config, self._dataplanes, subject.accompanied())
         self._oracles = subject.oracles()
 
     @property
@@ -196,6 +218,20 @@ class Proxy:
     def judge(self, packet: Packet) -> Trace:
         """The oracle's word on a packet."""
         return self._oracles[self._family(packet)].trace(packet)
+
+    def facts(self, family: IPFamily) -> Facts:
+        """What the engine knows beside the model, as of the last sync."""
+        return self._engine.families[family].proxy.applied_facts
+
+    def owner(self, packet: Packet) -> ServicePortName | None:
+        """The service port that a packet is for, if it is for any."""
+        model = self._engine.families[self._family(packet)].proxy.applied
+        owners = {frontend.match: service.name for service, frontend in model.frontends()}
+        if packet.protocol is None:
+            return None
+        at_port = (packet.protocol, packet.port)
+        node_port = owners.get(Match(None, *at_port)) if packet.to_node else None
+        return owners.get(Match(packet.destination, *at_port), node_port)
 
     def observations(self) -> Iterator[tuple[IPFamily, Observed, Observed]]:
         """For each family, what its dataplane holds and what it has to."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
-from pointsman.conformance.lab import Outcome, Reply
+from pointsman.conformance.lab import Outcome, Page, Reply
 from pointsman.core.addresses import IPFamily, format_endpoint, parse_address
 from pointsman.core.model import Protocol
 from pointsman.core.packet import Action, Packet, Trace
@@ -30,6 +30,10 @@ SILENCE = 0.3
 PATIENCE = 5.0
 """Seconds to wait where something should come; only a case that fails waits so long."""
 
+SOON = 10.0
+"""Seconds within which those parts of a proxy have to act that no sync waits for."""
+
+_A_MOMENT = 0.02
 _REFUSALS = 4
 
 
@@ -223,6 +227,12 @@ class World:
         assert wrong is None, wrong
         return classified(self.scene, packet, outcome)
 
+    def request(
+        self, client: str, address: str, port: int, path: str = "/", *, method: str = "GET"
+    ) -> Page | Outcome:
+        """Ask a web server for a page, or find out that there is none."""
+        return self._network.request(client, address, port, path, method=method, wait=PATIENCE)
+
     @contextmanager
     def hold(
         self, client: str, destination: str, port: int, protocol: Protocol = Protocol.TCP
@@ -239,6 +249,13 @@ class World:
     ) -> AbstractContextManager[object]:
         """Have a machine answer on a port until the context ends."""
         return self._network.serve(machine, protocol, self.family, port)
+
+    def comes_about(self, condition: Callable[[], bool]) -> bool:
+        """Whether something that isn't done within a change itself is true soon after."""
+        deadline = self.now() + SOON
+        while not (true := condition()) and self.now() < deadline:
+            self.pass_time(_A_MOMENT)
+        return true
 
     def assert_spread(
         self,

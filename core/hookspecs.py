@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .audit import AuditResult
     from .backend import BackendRegistry, Candidate, Observed
     from .backlog import Backlog
+    from .companions import CompanionRegistry
     from .config import ProxyConfig
     from .events import Event
     from .features import Capabilities
@@ -41,6 +42,10 @@ class Acquire:
     @hookspec
     def pointsman_register_sources(self, registry: "SourceRegistry") -> None:
         """Add the kinds of object source this plugin ships."""
+
+    @hookspec
+    def pointsman_register_companions(self, registry: "CompanionRegistry") -> None:
+        """Add what this plugin has work beside dataplanes, where no daemon makes its services."""
 
     @hookspec
     def pointsman_add_options(self, commands: "argparse._SubParsersAction[Any]") -> None:

@@ -18,6 +18,7 @@ import pluggy
 from . import hookspecs
 from .backend import BackendRegistry, BackendSpec, Candidate, DataplaneSettings, Observed
 from .backlog import Backlog
+from .companions import CompanionRegistry
 from .config import ProxyConfig
 from .errors import BackendUnavailable, DataplaneError, PluginError, PointsmanError, ResyncRequired
 from .events import Event
@@ -61,8 +62,10 @@ class Plugins:
                 self.register(_load(entry), f"{_distribution(entry)} ({entry.value})")
         self.backends = BackendRegistry()
         self.sources = SourceRegistry()
+        self.companions = CompanionRegistry()
         self._each("pointsman_register_backends", registry=self.backends)
         self._each("pointsman_register_sources", registry=self.sources)
+        self._each("pointsman_register_companions", registry=self.companions)
 
     def register(self, plugin: object, name: str | None = None) -> None:
         """Add a plugin.

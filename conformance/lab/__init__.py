@@ -2,6 +2,7 @@
 
 from .clients import DEFAULT_WAIT, Connection, NotConnected, burst, connect, open_connection, ping
 from .errors import LabClosed, LabUnavailable, ProtocolUnavailable
+from .http import Page, request
 from .lab import Capabilities, Capability, Lab
 from .netns import Namespace
 from .outcomes import Denied, EchoReply, Outcome, Refused, Reply, Silent
@@ -44,6 +45,7 @@ __all__ = [
     "Namespace",
     "NotConnected",
     "Outcome",
+    "Page",
     "ProtocolUnavailable",
     "Refused",
     "Reply",
@@ -54,4 +56,5 @@ __all__ = [
     "connect",
     "open_connection",
     "ping",
+    "request",
 ]
