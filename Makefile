@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test dev clean programs
+.PHONY: help demo test dev docs clean programs
 
 PYTHON ?= python3
 VENV := .venv
@@ -27,6 +27,9 @@ test: $(VENV)/.tox programs ## set up, then run every check (root; without it th
 		$(VENV)/bin/tox run --quiet $(ARGS)
 
 dev: $(VENV)/.dev ## set up .venv for working on the code: tests, linters, type checker
+
+docs: $(VENV)/.dev ## write the documentation that is made from code
+	@$(VENV)/bin/python -m pointsman.cli.document > docs/kube-proxy.md
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .tox build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
