@@ -43,7 +43,7 @@ _ERROR, _DONE, _OVERRUN = 2, 3, 4
 
 _CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_ID, _CTA_ZONE, _CTA_FILTER = 1, 2, 12, 18, 25
 _CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
-_CTA_IP_DST = {IPFamily.IPV4: 2, IPFamily.IPV6: 4}
+_CTA_IP_V4_DST = 2
 _CTA_PROTO_NUM, _CTA_PROTO_DST_PORT = 1, 3
 _CTA_FILTER_ORIG_FLAGS, _CTA_FILTER_REPLY_FLAGS = 1, 2
 _FILTER_IP_DST, _FILTER_PROTO_NUM, _FILTER_PROTO_DST_PORT = 1 << 1, 1 << 3, 1 << 5
@@ -131,13 +131,13 @@ class Table:
                         raise Interrupted
                     return
                 flow = parser.flow(buffer, start, end)
-                if flow is not None:
+                if flow is not None and _meant(flow, target):
                     yield flow
 
     def delete(self, family: IPFamily, flows: Sequence[Flow]) -> int:
         """Delete flows; how many of them were still there.
 
-        An entry that has gone, even if another one stands in its place by now, is left as it is.
+        One that has gone is left as it is, even if another flow with the same ports goes on by now.
 
         Raises:
             OSError: the kernel refuses; all that it doesn't refuse are gone.
@@ -227,9 +227,11 @@ def _filter(family: IPFamily, target: Target | None) -> bytes:
     if target is not None:
         flags |= _FILTER_PROTO_DST_PORT
         port = _attribute(_CTA_PROTO_DST_PORT, target.port.to_bytes(2))
-        if target.address is not None:
+        # Of IPv6 addresses the kernel, to 6.18 at least, shows all others than the one that is asked for
+        # (ctnetlink_filter_match_tuple takes ipv6_addr_cmp for a test of equality).
+        if target.address is not None and family is IPFamily.IPV4:
             flags |= _FILTER_IP_DST
-            address = _nest(_CTA_TUPLE_IP, _attribute(_CTA_IP_DST[family], target.address))
+            address = _nest(_CTA_TUPLE_IP, _attribute(_CTA_IP_V4_DST, target.address))
     protocol = _nest(_CTA_TUPLE_PROTO, _attribute(_CTA_PROTO_NUM, bytes([_UDP])), port)
     return _nest(_CTA_TUPLE_ORIG, address, protocol) + _nest(
         _CTA_FILTER,
@@ -238,10 +240,16 @@ def _filter(family: IPFamily, target: Target | None) -> bytes:
     )
 
 
+def _meant(flow: Flow, target: Target | None) -> bool:
+    """Whether a flow is to a frontend: what a filter lets through need not be."""
+    return target is None or target in (flow.destination, (None, flow.destination[1]))
+
+
 def _name(flow: Flow) -> bytes:
     """The attributes that name an entry: what the client sends, and the entry's own number.
 
-    Without the number an entry that has taken the place of the one we saw would be deleted.
+    Without the number an entry that has taken the place of the one we saw would be deleted. It is a hash of
+    tuple and memory address (``nf_ct_get_id``), so one in the very same memory still is.
     """
     wanted = (_CTA_TUPLE_ORIG | _NESTED, _CTA_ID)
     return b"".join(flow.handle[at:end] for kind, at, end in _attributes(flow.handle) if kind in wanted)
