@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 CONNECT_SECONDS = 10.0
-# How long the server may keep silent, before an answer and within it. It gives up itself after 60 s.
-ANSWER_SECONDS = 60.0
+# How long the server may keep silent, before an answer and within it.
+ANSWER_SECONDS = 30.0
 BLOCK_BYTES = 1 << 16
 MAX_STATUS_BYTES = 1 << 16
 ERROR = "<error>"  # what client-go puts for the code of a request without an answer

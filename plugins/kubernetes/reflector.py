@@ -17,7 +17,7 @@ from pointsman.core.source import Rejection, Sink
 
 from . import stream
 from .backoff import CALM_SECONDS, FIRST_SECONDS, LONGEST_SECONDS, Backoff
-from .client import Answer, ApiClient
+from .client import ANSWER_SECONDS, Answer, ApiClient
 from .errors import ApiError, Refused, Unreachable
 from .gathering import Gathering, read
 from .resources import Resource
@@ -195,26 +195,25 @@ class Reflector:
     def _watch(self) -> None:
         """Follow a watch to its end: from where we are, or with a list at its beginning."""
         streamed = not self._version
-        began = self._clock()
-        try:
-            with self._open(streamed=streamed) as answer:
-                self._answer = answer
-                self.progress.watching()
-                if not streamed and not self._broke:
-                    self.progress.heard()
-                self._broke = True  # until it has told anything
+        with self._open(streamed=streamed) as answer:
+            began = self._clock()
+            self._answer = answer
+            self.progress.watching()
+            if not streamed and not self._broke:
+                self.progress.heard()
+            self._broke = True  # until it has told anything, or held for a while
+            try:
                 self._follow(answer, streamed=streamed)
-        except Unreachable as error:
-            # Whatever cut it, a watch that held for a while is simply begun anew.
-            if not self._version or self._clock() - began < self._timing.short:
-                raise
-            log.debug("watch_cut", extra={"kind": self._kind, "error": str(error)})
-            return
-        finally:
-            self._answer = None
+            except Unreachable as error:
+                # Whatever cut it, a watch that held for a while is simply begun anew.
+                if not self._version or self._clock() - began < self._timing.short:
+                    raise
+                log.debug("watch_cut", extra={"kind": self._kind, "error": str(error)})
+            finally:
+                self._answer = None
         if self._stopping.is_set():
             return
-        if self._clock() - began < self._timing.short or not self._version:
+        if not self._version or self._clock() - began < self._timing.short:
             raise Unreachable(f"{self._resource.path}: the server ends watches as soon as they begin")
         self._broke = False
 
@@ -226,25 +225,23 @@ class Reflector:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(max(1, round(seconds))),
         }
-        if not streamed:
+        if streamed:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        else:
             query["resourceVersion"] = self._version
-            try:
-                return self._client.get(self._resource.path, query, silence=self._timing.silence)
-            except Refused as error:
-                raise self._expired(error) from error
-        query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         try:
-            return self._client.get(self._resource.path, query, silence=self._timing.silence)
+            return self._client.get(
+                self._resource.path, query, silence=min(ANSWER_SECONDS, self._timing.silence)
+            )
         except Refused as error:
             # 422 where the feature is off; 400 from servers that read the parameters in their own way.
-            if error.status.code in (400, 422):
+            if streamed and error.status.code in (400, 422):
                 raise NoStreamingLists(str(error)) from error
-            raise
+            raise self._expired(error) from error
 
     def _follow(self, answer: Answer, *, streamed: bool) -> None:
         gathering = Gathering(self._resource) if streamed else None
-        if gathering is not None:
-            answer.allow_silence(self._timing.initial_silence)
+        answer.allow_silence(self._timing.initial_silence if streamed else self._timing.silence)
         try:
             for event in self._events(answer):
                 if self._stopping.is_set():
