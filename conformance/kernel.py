@@ -25,6 +25,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.model import Protocol
 
 from .scene import OUTSIDE, PODS, PORTS, REAL_PORT, SPEC, scene
+from .wire import Wire
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,6 +51,11 @@ class KernelNetwork:
             self._conntrack = self.run(_conntrack)
             stack.callback(self.run, self._conntrack.close)
             self._stack = stack.pop_all()
+
+    @property
+    def wire(self) -> Wire:
+        """See `Network.wire`."""
+        return Wire(self._lab)
 
     def close(self) -> None:
         """Take everything down."""

@@ -8,6 +8,8 @@ from pointsman.conformance.lab import Outcome, Page, Reply
 from pointsman.core.addresses import IPFamily
 from pointsman.core.model import Protocol as Transport
 
+from .wire import Wire
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -26,6 +28,10 @@ class Held(Protocol):
 
 class Network(Protocol):
     """The machines of the scene, each known by its name, with their servers."""
+
+    @property
+    def wire(self) -> Wire | None:
+        """What can be done with packets themselves, None where there are none."""
 
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function where the node's dataplanes live."""

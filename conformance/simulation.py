@@ -76,6 +76,11 @@ class SimulatedNetwork:
             for (machine, port), protocol, family in itertools.product(places, Protocol, IPFamily)
         }
 
+    @property
+    def wire(self) -> None:
+        """See `Network.wire`."""
+        return None
+
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """See `Network.run`."""
         return function(*args, **kwargs)

@@ -23,6 +23,7 @@ from .referee import objection
 from .remembered import Place, Remembered, Span
 from .scene import Scene, scene
 from .statistics import Budget
+from .wire import Wire
 
 SILENCE = 0.3
 """Seconds to wait where nothing should come: nothing is lost in a lab, and nobody is slow."""
@@ -226,6 +227,13 @@ class World:
         wrong = objection(self.scene, packet, outcome, trace)
         assert wrong is None, wrong
         return classified(self.scene, packet, outcome)
+
+    @property
+    def wire(self) -> Wire:
+        """What can be done with packets themselves; for cases that require `Part.RAW_PACKETS`."""
+        wire = self._network.wire
+        assert wire is not None
+        return wire
 
     def request(
         self, client: str, address: str, port: int, path: str = "/", *, method: str = "GET"

@@ -200,7 +200,7 @@ def _open_sockets(count: int, family: int, kind: int, protocol: int) -> list[soc
         for _ in range(count):
             one = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
             opened.append(one)
-            if family == socket.AF_INET6:
+            if family == socket.AF_INET6 and kind != socket.SOCK_RAW:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     except OSError:
         for one in opened:
