@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Self
 
 from msgspec import Struct
@@ -16,9 +16,10 @@ PLACES = {
     "cluster_cidrs": "the networks of all pods, with a comma between them",
     "folder": "a folder for its files, which is empty at first and ends with the run",
 }
-"""What may stand in braces."""
+"""What may stand in braces. ``{config:FILE}`` is a copy of a file in which these places are filled too."""
 
 _PLACE = re.compile(r"\{(\w+)\}")
+_CONFIG = re.compile(r"\{config:([^{}]+)\}")
 
 
 class BadCommand(PointsmanError):
@@ -35,8 +36,8 @@ class TargetCommand(Struct, frozen=True):
         """Split a command line as a shell would, without expanding anything.
 
         Raises:
-            BadCommand: a quote is not closed, a place in braces is none of `PLACES`, the kubeconfig's is missing,
-                or there is no word.
+            BadCommand: a quote is not closed, a place in braces is none of `PLACES`, a file can't be read, nothing
+                names the kubeconfig, or there is no word.
         """
         try:
             words = tuple(shlex.split(text))
@@ -45,7 +46,12 @@ class TargetCommand(Struct, frozen=True):
         places = set(_PLACE.findall(" ".join(words)))
         if unknown := sorted(places - PLACES.keys()):
             known = ", ".join(f"{{{name}}}" for name in PLACES)
-            raise BadCommand(f"{text}: there is no {{{unknown[0]}}}; known are {known}")
+            raise BadCommand(f"{text}: there is no {{{unknown[0]}}}; known are {known}, {{config:FILE}}")
+        for file in _CONFIG.findall(" ".join(words)):
+            try:
+                places.update(_PLACE.findall(Path(file).read_text("utf-8")))
+            except (OSError, UnicodeDecodeError) as error:
+                raise BadCommand(f"{text}: {file} can't be read: {error}") from error
         if not words or "kubeconfig" not in places:
             raise BadCommand(
                 f"{text or 'empty'}: name a program and give it {{kubeconfig}}, its way to the API"
@@ -57,6 +63,16 @@ class TargetCommand(Struct, frozen=True):
         """What reports call the target: its program."""
         return PurePath(self.words[0]).name
 
-    def filled(self, values: Mapping[str, str]) -> list[str]:
-        """The words, with values in their places."""
-        return [_PLACE.sub(lambda place: values[place[1]], word) for word in self.words]
+    def filled(self, values: Mapping[str, str], folder: Path) -> list[str]:
+        """The words, with values in their places; filled copies of files are made in a folder."""
+
+        def copy(place: re.Match[str]) -> str:
+            file = Path(place[1])
+            (folder / file.name).write_text(_filled(file.read_text("utf-8"), values), "utf-8")
+            return str(folder / file.name)
+
+        return [_CONFIG.sub(copy, _filled(word, values)) for word in self.words]
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return _PLACE.sub(lambda place: values.get(place[1], place[0]), text)

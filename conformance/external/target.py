@@ -60,7 +60,7 @@ class Target:
                 "cluster_cidrs": ",".join(CLUSTER_CIDRS[family] for family in families),
                 "folder": str(scratch),
             }
-            self._process = TargetProcess(network.popen, command.filled(values))
+            self._process = TargetProcess(network.popen, command.filled(values, folder))
             stack.callback(self._process.close)
             self._stack = stack.pop_all()
 
