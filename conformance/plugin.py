@@ -23,6 +23,14 @@ def _add_selection(group: pytest.OptionGroup) -> None:
         help="hold this backend to the suite; may be repeated",
     )
     group.addoption(
+        "--target-command",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help="hold a program to the suite that watches the API server of {kubeconfig} for the node {node};"
+        " may be repeated",
+    )
+    group.addoption(
         "--family", choices=("4", "6", "both"), default="both", help="IP families to serve and test"
     )
     group.addoption(
@@ -72,7 +80,7 @@ def _add_scenarios(group: pytest.OptionGroup) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Bring in the suite, if it is asked for."""
-    if config.getoption("backend"):
+    if config.getoption("backend") or config.getoption("target_command"):
         from .suite import Suite
 
         config.pluginmanager.register(Suite(config), "pointsman-suite")

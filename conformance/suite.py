@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from pointsman.conformance.external import BadCommand, OutOfSight, TargetCommand
 from pointsman.conformance.report.model import Outcome
 from pointsman.conformance.report.verdict import WORDS
 from pointsman.core.addresses import IPFamily
@@ -15,10 +16,8 @@ from pointsman.core.features import CORE, Feature, Level
 from pointsman.core.plugins import Plugins
 
 from .account import Account, known
-from .cluster import Cluster
 from .results import EXCUSE, FALSE_ALARMS
 from .selection import MARKERS, Selection, Variant, features_of, is_dual_stack, variant_of
-from .simulation import SimulatedNetwork
 from .stages import NotHere, Stage, Stages
 from .statistics import Budget
 from .tally import Tally
@@ -46,8 +45,8 @@ class Suite:
             plugins = Plugins()
         except PluginError as error:
             raise pytest.UsageError(str(error)) from error
-        self._backends = tuple(dict.fromkeys(config.getoption("backend")))
-        for name in self._backends:
+        backends = tuple(dict.fromkeys(config.getoption("backend")))
+        for name in backends:
             if name not in plugins.backends:
                 installed = ", ".join(spec.name for spec in plugins.backends)
                 raise pytest.UsageError(f"--backend {name}: there is no such backend; installed: {installed}")
@@ -55,7 +54,9 @@ class Suite:
             if not Path(name).absolute().parent.is_dir():
                 raise pytest.UsageError(f"--conformance-report {name}: there is no such folder")
         self._families: Sequence[IPFamily] = _FAMILIES[config.getoption("family")]
-        self._stages = Stages(plugins, self._families, config.getoption("instance"))
+        targets = _targets(config.getoption("target_command"), plugins)
+        self._backends = (*backends, *targets)
+        self._stages = Stages(plugins, self._families, config.getoption("instance"), targets)
         core_only = config.getoption("conformance_profile") == "core"
         self._selection = Selection(self._families, core_only=core_only)
         tally = Tally(config, self._backends, [str(family) for family in self._families], self._account)
@@ -104,9 +105,7 @@ class Suite:
         @contextmanager
         def new() -> Iterator[World]:
             try:
-                cluster = Cluster(subject)
-                network = stage.network or SimulatedNetwork(cluster.trace, request.node.nodeid)
-                yield World(variant.family, cluster, network, budget)
+                yield stage.world(variant.family, budget, request.node.nodeid)
             finally:
                 try:
                     subject.cleanup()
@@ -134,15 +133,32 @@ class Suite:
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """Verify the world when its case is done, as a part of it."""
-        result = yield
-        world = pyfuncitem.funcargs.get("world")
-        if isinstance(world, World):
-            world.verify()
+        try:
+            result = yield
+            world = pyfuncitem.funcargs.get("world")
+            if isinstance(world, World):
+                world.verify()
+        except OutOfSight as error:
+            _excuse(pyfuncitem, Level.NOT_HERE, str(error))
         return result
 
     def _account(self) -> Account:
         stages = {name: known(stage, self._families) for name, stage in self._stages.known().items()}
         return Account(self._selection.chosen, stages)
+
+
+def _targets(commands: Sequence[str], plugins: Plugins) -> dict[str, TargetCommand]:
+    """Programs to be held to the suite, by name. Raises `pytest.UsageError`."""
+    targets: dict[str, TargetCommand] = {}
+    for text in commands:
+        try:
+            command = TargetCommand.parse(text)
+        except BadCommand as error:
+            raise pytest.UsageError(f"--target-command {error}") from error
+        if command.name in targets or command.name in plugins.backends:
+            raise pytest.UsageError(f"--target-command {text}: {command.name} is the name of another already")
+        targets[command.name] = command
+    return targets
 
 
 def _excuse(item: pytest.Item, level: Level, reason: str) -> NoReturn:
