@@ -2,7 +2,8 @@
 
 Each step is one transaction, for one table. Refusals that come are written first and those that go last, for
 whatever is on its way to an endpoint passes them by: no packet is let through that was to be refused, and
-none is refused in between that was and will be served. Within a table, chains come before those that lead to
+none is refused in between that was or will be served. To that end, what refuses the other ports of a new
+ClusterIP is last too. Within a table, chains come before those that lead to
 them, and the rules of built-in chains last, so that a step that is too much for one transaction can be cut
 anywhere.
 """
@@ -29,6 +30,7 @@ _RANKS = {
             names.EXTERNAL,
             names.SOURCES,
             names.BRANCH,
+            names.UNCLAIMED,
         )
     )
 }
@@ -100,16 +102,18 @@ def steps(changes: Changes, chunk: int | None = None) -> Iterator[Step]:
     early = {
         name: Change(change.old, _both(change))
         for name, change in of["filter"].items()
-        if change.new is not None and (change.old is None or set(change.new) - set(change.old))
+        if change.new is not None
+        and (change.old is None or set(change.new) - set(change.old))
+        and not name.startswith((names.CLUSTER_IPS, names.UNCLAIMED))
     }
-    yield from _table("filter", early, changes, chunk)
+    yield from _cut("filter", _lines(early), chunk)
     yield from _table("nat", of["nat"], changes, chunk)
     late = {
         name: change
         for name, change in of["filter"].items()
         if name not in early or early[name].new != change.new
     }
-    yield from _cut("filter", _lines(late), chunk)
+    yield from _table("filter", late, changes, chunk)
 
 
 def _both(change: Change) -> Rules:
@@ -129,7 +133,7 @@ def _table(table: str, chains: dict[str, Change], changes: Changes, chunk: int |
     declared = [f":{name.name} - [0:0]" for name in changes.created if name.table == table]
     added = [f"-{_how(name)} {name.name} {text}" for name, rules in shared.items() for text in rules]
     # A chain can only go once nothing leads to it: the jumps that go come before the chains that go.
-    lines = [*_lines(chains, removed=False), declared, [*added, *jumps], *_removed(chains)]
+    lines = [*_lines(chains), declared, [*added, *jumps], *_removed(chains)]
     yield from _cut(table, [group for group in lines if group], chunk)
 
 
@@ -142,17 +146,17 @@ def _jumps(base: str, change: Change) -> Iterator[str]:
     yield from (f"-I {base} {at} {text}" for at, text in enumerate(change.new or (), 1))
 
 
-def _lines(chains: dict[str, Change], *, removed: bool = True) -> list[list[str]]:
+def _lines(chains: dict[str, Change]) -> list[list[str]]:
     """The lines for chains, those that belong together in one group."""
     ordered = sorted((name for name, change in chains.items() if change.new is not None), key=_rank)
     # Branches lead to each other: all have to be there before any gets its rules.
-    branches = {n: None for n in ordered if n.startswith(names.BRANCH) and chains[n].old is None}
+    branches = {n: None for n in ordered if n.startswith(names.BRANCHES) and chains[n].old is None}
     groups = [[f":{name} - [0:0]" for name in branches]] if branches else []
     for name in ordered:
         rules = chains[name].new or ()
         start = [] if name in branches else [f":{name} - [0:0]"]
         groups.append(start + [f"-A {name} {text}" for text in rules])
-    return groups + (_removed(chains) if removed else [])
+    return groups
 
 
 def _removed(chains: dict[str, Change]) -> list[list[str]]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pointsman.core.addresses import Network
 from pointsman.core.model import Match, Protocol
 
-from .names import BRANCH, hashed
+from .names import BRANCH, CLUSTER_IPS, UNCLAIMED, hashed
 from .rules import Where, network, rule
 from .tables import ChainName, Rules
 
@@ -69,6 +69,7 @@ class Tree:
     def __init__(self, root: ChainName, length: int, block: Block) -> None:
         self.root = root
         self._block = block
+        self._prefix = UNCLAIMED if root.name == CLUSTER_IPS else BRANCH
         self.tail: Rules = ()
         self.head: Rules = ()
         self._length = length
@@ -149,7 +150,7 @@ class Tree:
             else:
                 block = self._common(first, end)
                 where = self._block(block)
-                branch = BRANCH + hashed(f"{self.root.name} {rule(**where)}")
+                branch = self._prefix + hashed(f"{self.root.name} {rule(**where)}")
                 branches[branch] = block
                 rules.append(rule(branch, **where))
             first = end

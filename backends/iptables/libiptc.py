@@ -85,7 +85,7 @@ def digest(family: IPFamily, tables: tuple[str, ...] = ("nat", "filter")) -> byt
                 for chain in table.chains:
                     found.update(f"{name} {chain.name}\n".encode())
                     for entry in _entries(table, chain.name):
-                        found.update(_without_counters(entry))
+                        found.update(_lasting(entry))
     return found.digest()
 
 
@@ -208,10 +208,18 @@ def _raw(entry: Any) -> bytes:
     return ctypes.string_at(ctypes.addressof(entry), entry.next_offset)
 
 
-def _without_counters(entry: Any) -> bytes:
-    at = type(entry).counters
-    raw = _raw(entry)
-    return raw[: at.offset] + raw[at.offset + at.size :]
+def _lasting(entry: Any) -> bytes:
+    """What of a rule is the same whenever it is read.
+
+    What has been counted isn't, and neither is what follows a name: the kernel leaves it as it was in memory.
+    """
+    raw, at = _raw(entry), ctypes.sizeof(entry)
+    parts = [raw[: type(entry).counters.offset]]
+    while at < len(raw):
+        size, name, revision = _HEADER.unpack_from(raw, at)
+        parts += (name.partition(b"\0")[0], b"%d" % revision, raw[at + _HEADER.size : at + size])
+        at += size
+    return b"\0".join(parts)
 
 
 def _leads(table: Any, entry: Any) -> bool:

@@ -28,6 +28,8 @@ def _make_nft(settings: DataplaneSettings) -> object:
 def pointsman_register_backends(registry: BackendRegistry) -> None:
     """See `Acquire.pointsman_register_backends`."""
     summary = "kube-proxy's chains, dispatched by a tree"
-    registry.add(BackendSpec("iptables", f"{summary}, on the variant that this node uses", _make))
-    registry.add(BackendSpec("iptables-legacy", f"{summary}, on iptables-legacy", _make_legacy))
-    registry.add(BackendSpec("iptables-nft", f"{summary}, on iptables-nft", _make_nft))
+    kin = frozenset({"iptables", "iptables-legacy", "iptables-nft"})
+    on = f"{summary}, on"
+    registry.add(BackendSpec("iptables", f"{on} the variant that this node uses", _make, kin=kin))
+    registry.add(BackendSpec("iptables-legacy", f"{on} iptables-legacy", _make_legacy, kin=kin))
+    registry.add(BackendSpec("iptables-nft", f"{on} iptables-nft", _make_nft, kin=kin))

@@ -82,6 +82,7 @@ def probe(name: str, family: IPFamily, tools: Tools) -> Capabilities:
     check_permitted(name)
     found = examine(name, family, tools)
     features = dict.fromkeys(Feature, SUPPORTED)
+    features[Feature.SCHEDULERS] = Support(Level.UNSUPPORTED, "endpoints are picked at random, by weight")
     if found.without_sets:
         features[Feature.SESSION_AFFINITY] = Support(
             Level.SUPPORTED,

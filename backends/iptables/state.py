@@ -160,7 +160,7 @@ def _walk(state: State, chain: ChainName, seen: set[ChainName]) -> Iterator[str]
     seen.add(chain)
     for text in state.chains.get(chain, ()):
         target = parse(text).target
-        if target.startswith(names.BRANCH):
+        if target.startswith(names.BRANCHES):
             yield from _walk(state, ChainName(chain.table, target), seen)
         else:
             yield text

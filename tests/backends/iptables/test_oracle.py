@@ -2,20 +2,18 @@
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from pointsman.backends.iptables.means import Means
 from pointsman.backends.iptables.memory import memory
 from pointsman.backends.iptables.observe import observed
 from pointsman.backends.iptables.trace import trace
-from pointsman.backends.memory.oracle import judge
 from pointsman.core.addresses import IPFamily
-from pointsman.core.backend import expected, lowest_terms
+from pointsman.core.backend import expected
 from pointsman.core.model import Model
-from pointsman.core.packet import Packet, Verdict
 from pointsman.core.plan import Delta
+from tests.backends.iptables.fates import fate, ours
 from tests.backends.iptables.images import image, state
-from tests.strategies import WORLDS, families, histories, models, packets
+from tests.strategies import families, histories, models, packets
 
 
 @given(st.data(), families, st.booleans(), st.booleans())
@@ -47,26 +45,8 @@ def test_deltas_lead_to_the_tables_that_would_be_made_anew(history: list[tuple[M
 def test_packets_meet_what_the_oracle_says(data: st.DataObject, family: IPFamily) -> None:
     model = data.draw(models(family))
     packet = data.draw(packets(model))
-    # Nobody else can send from the node's own addresses: the kernel calls such packets martians.
-    assume(packet.interface is None or packet.source not in WORLDS[model.node.family].node)
-    assume(not _is_martian(model, packet))
+    assume(ours(model, packet))
 
     told = trace(state(image(model)), packet)
 
-    assert told.verdict == _in_lowest_terms(judge(model, packet))
-
-
-def _is_martian(model: Model, packet: Packet) -> bool:
-    """Whether the guard of SEC-01 is there and for this packet; the model has no word for it."""
-    loopback = packet.destination[0] == 127 and packet.source[0] != 127
-    return model.node.node_ports.loopback and loopback
-
-
-def _in_lowest_terms(verdict: Verdict) -> Verdict:
-    endpoints = lowest_terms(verdict.endpoints)
-    masqueraded = {(endpoint.address, endpoint.port) for endpoint in verdict.masqueraded}
-    return replace(
-        verdict,
-        endpoints=tuple(sorted(endpoints)),
-        masqueraded=frozenset(e for e in endpoints if (e.address, e.port) in masqueraded),
-    )
+    assert told.verdict == fate(model, packet)

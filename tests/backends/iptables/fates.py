@@ -1,0 +1,32 @@
+"""What packets are to meet, in terms that the rules can be held to."""
+
+from msgspec.structs import replace
+
+from pointsman.backends.memory.oracle import judge
+from pointsman.core.backend import lowest_terms
+from pointsman.core.model import Model
+from pointsman.core.packet import Packet, Verdict
+from tests.strategies import WORLDS
+
+
+def fate(model: Model, packet: Packet) -> Verdict:
+    """What the oracle says, with weights in lowest terms, since probabilities don't tell others."""
+    verdict = judge(model, packet)
+    endpoints = lowest_terms(verdict.endpoints)
+    masqueraded = {(endpoint.address, endpoint.port) for endpoint in verdict.masqueraded}
+    return replace(
+        verdict,
+        endpoints=tuple(sorted(endpoints)),
+        masqueraded=frozenset(e for e in endpoints if (e.address, e.port) in masqueraded),
+    )
+
+
+def ours(model: Model, packet: Packet) -> bool:
+    """Whether a packet gets as far as the rules, and the model has a word for what becomes of it.
+
+    Nobody else can send from the node's own addresses: the kernel calls such packets martians. The guard of
+    SEC-01 is not of the model.
+    """
+    martian = packet.interface is not None and packet.source in WORLDS[model.node.family].node
+    guarded = packet.destination[0] == 127 and packet.source[0] != 127
+    return not martian and not (model.node.node_ports.loopback and guarded)

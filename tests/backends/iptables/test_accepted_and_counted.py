@@ -1,0 +1,185 @@
+"""Packets to health checks, and those that are counted, with both variants."""
+
+import select
+import socket
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from pointsman.backends.iptables import accounting
+from pointsman.backends.iptables import probe as subject
+from pointsman.backends.iptables.kernel import Variant
+from pointsman.conformance.lab import Lab, LabSpec
+from pointsman.core.addresses import IPFamily, parse_address
+from pointsman.core.backend import expected
+from pointsman.core.model import (
+    Answer,
+    Endpoint,
+    Frontend,
+    FrontendKind,
+    Masquerade,
+    Match,
+    Model,
+    NodePortAddresses,
+    Pool,
+    Protocol,
+    ServiceFrontends,
+    ServicePortName,
+)
+from pointsman.core.plan import advance
+from tests.backends.iptables.driven import Kernel
+from tests.backends.iptables.test_seed import seed
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.program("iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft"),
+]
+
+HEALTH = 32000
+NODE_PORT = 30080
+SOON = 5.0
+SILENCE = 0.3
+LOOPBACK = "127.0.0.1"
+NEIGHBOURS = ("-p", "58", "-j", "ACCEPT")  # ICMPv6: without it nobody is found
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(LabSpec(pods=("client", "server"), remote_pods=(), clients=())) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[(v, f) for v in Variant for f in IPFamily], ids=lambda p: f"{p[0]}-{p[1]}")
+def kernel(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Kernel]:
+    opened = Kernel(lab.node, *request.param)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=Variant, ids=str)
+def counting(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Kernel]:
+    opened = Kernel(lab.node, request.param)
+    found = lab.node.run(opened.dataplane._found)
+    try:
+        if found.uncounted:
+            pytest.skip(found.uncounted)
+        yield opened
+    finally:
+        opened.close()
+
+
+def with_health(model: Model, *names: str) -> Model:
+    services = [
+        (name, ServiceFrontends(name, (), health_check_node_port=HEALTH))
+        for name in (ServicePortName("default", "checked", port, Protocol.TCP) for port in names)
+    ]
+    return advance(model, services, model.node)[0]
+
+
+def test_health_checks_are_accepted_whatever_the_policy(kernel: Kernel, lab: Lab) -> None:
+    """SEC-04, IPT-08: as long as any port of the Service is there."""
+    empty = kernel.model
+    kernel.sync(empty, full=True)
+    kernel.command("-P", "INPUT", "DROP")
+    kernel.command("-A", "INPUT", *NEIGHBOURS)
+    try:
+        assert not answered(lab, kernel.family)
+        both = with_health(empty, "http", "https")
+        kernel.sync(both)
+        assert answered(lab, kernel.family)
+        kernel.sync(with_health(empty, "https"))
+        assert answered(lab, kernel.family)
+        assert kernel.observe() == expected(kernel.model)
+        assert kernel.sync(kernel.model, full=True) == 0
+        kernel.sync(empty)
+        assert not answered(lab, kernel.family)
+    finally:
+        kernel.command("-P", "INPUT", "ACCEPT")
+        kernel.command("-D", "INPUT", *NEIGHBOURS)
+
+
+def answered(lab: Lab, family: IPFamily) -> bool:
+    """Whether a connection to the health check's port of the node comes about."""
+    address = lab.address("node", family)
+    [listener] = lab.node.sockets(1, family, socket.SOCK_STREAM, Protocol.TCP)
+    [client] = lab["client"].sockets(1, family, socket.SOCK_STREAM, Protocol.TCP)
+    with listener, client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, HEALTH))
+        listener.listen()
+        client.connect_ex((address, HEALTH))
+        readable, _, _ = select.select([listener], [], [], SILENCE)
+        return bool(readable)
+
+
+def test_connections_to_node_ports_on_localhost_are_counted(counting: Kernel, lab: Lab) -> None:
+    """MET-12: no others are, and a flush or a restart doesn't begin anew."""
+    counting.sync(with_node_port(lab), full=True)
+    before = counted(lab, accounting.LOCALHOST_NODE_PORTS)
+    address = lab.address("server", IPFamily.IPV4)
+    [server] = lab["server"].sockets(1, socket.AF_INET, socket.SOCK_DGRAM, Protocol.UDP)
+    with server:
+        server.bind((address, 8080))
+        for where in (LOOPBACK, LOOPBACK, lab.address("node", IPFamily.IPV4)):
+            [client] = lab.node.sockets(1, socket.AF_INET, socket.SOCK_DGRAM, Protocol.UDP)
+            with client:
+                client.sendto(b"x", (where, NODE_PORT))
+                client.sendto(b"y", (where, NODE_PORT))  # of the same connection
+            for _ in range(2):
+                assert select.select([server], [], [], SOON)[0], where
+                server.recv(16)
+
+    assert counted(lab, accounting.LOCALHOST_NODE_PORTS) == before + 2
+    counting.namespace.run(counting.dataplane.dataplane_cleanup)
+    counting.sync(counting.model, full=True)
+    assert counted(lab, accounting.LOCALHOST_NODE_PORTS) == before + 2
+
+
+def test_forwarded_packets_of_no_valid_state_are_counted_and_dropped(counting: Kernel, lab: Lab) -> None:
+    """MET-12, SEC-02."""
+    counting.sync(seed(), full=True)
+    before = counted(lab, accounting.INVALID)
+    target = lab.address("server", IPFamily.IPV4)
+    [raw] = lab["client"].sockets(1, socket.AF_INET, socket.SOCK_RAW, Protocol.TCP)
+    with raw:
+        no_flags = b"\x30\x39\x1f\x90" + bytes(8) + b"\x50\x00\x00\x00" + bytes(4)
+        raw.sendto(no_flags, (target, 0))
+
+    assert counted(lab, accounting.INVALID) == before + 1
+
+
+def counted(lab: Lab, name: str) -> int:
+    return lab.node.run(accounting.counters).get(name, 0)
+
+
+def with_node_port(lab: Lab) -> Model:
+    frontend = Frontend(
+        Match(None, Protocol.UDP, NODE_PORT),
+        FrontendKind.NODE_PORT,
+        Answer(Pool.CLUSTER, Masquerade.ALWAYS),
+    )
+    endpoint = Endpoint(parse_address(lab.address("server", IPFamily.IPV4)), 8080)
+    name = ServicePortName("default", "local", "", Protocol.UDP)
+    node = replace(seed().node, node_ports=NodePortAddresses(loopback=True))
+    return advance(Model(node), [(name, ServiceFrontends(name, (frontend,), (endpoint,)))], node)[0]
+
+
+def test_where_the_kernel_counts_nothing_the_backend_says_so_and_works(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking() -> None:
+        raise OSError("no nfnetlink_acct here")
+
+    monkeypatch.setattr(accounting, "ensure", lacking)
+    subject.examine.cache_clear()
+    kernel = Kernel(lab.node, Variant.NFT)
+    try:
+        remarks = lab.node.run(kernel.dataplane.dataplane_probe).remarks
+        kernel.sync(seed(), full=True)
+        assert any("no nfacct counters: no nfnetlink_acct here" in remark for remark in remarks)
+        assert "nfacct" not in kernel.save()
+        assert kernel.observe() == expected(seed())
+    finally:
+        kernel.close()
+        subject.examine.cache_clear()

@@ -1,0 +1,120 @@
+"""Killed at any moment, the dataplane leaves the old or the new answer to every packet, and a right start.
+
+How often is up to the environment variable POINTSMAN_KILLS: the nightly run kills 200 times.
+"""
+
+import os
+import pickle
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from pointsman.backends.iptables.kernel import Variant, choose
+from pointsman.backends.iptables.state import read_tables
+from pointsman.backends.iptables.trace import trace
+from pointsman.conformance.lab import Namespace
+from pointsman.core.backend import expected
+from pointsman.core.model import Model
+from pointsman.core.plan import Delta, SyncPlan
+from tests import strategies
+from tests.backends.iptables.driven import Kernel
+from tests.backends.iptables.fates import fate, ours
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.timeout(1800),
+    pytest.mark.program("iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft"),
+]
+
+KILLS = int(os.environ.get("POINTSMAN_KILLS", "20"))
+ROOT = Path(__file__).parents[3]
+AT_LEAST_STARTED = 60.0
+LONG_ENOUGH = 2.0
+AT_REST = 30.0
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Namespace]:
+    with Namespace("kill") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("variant", Variant)
+@settings(
+    max_examples=KILLS // 2,
+    phases=[Phase.generate],  # what happened at one moment doesn't happen again
+    suppress_health_check=list(HealthCheck),
+)
+@given(data=st.data())
+def test_killed_at_any_moment(namespace: Namespace, variant: Variant, data: st.DataObject) -> None:
+    family = data.draw(strategies.families)
+    models = [model for model, _ in data.draw(strategies.histories(family, min_size=2))]
+    models = [model for model in models if model.node == models[0].node]
+    packets = [
+        packet
+        for packet in data.draw(st.lists(st.one_of(*map(strategies.packets, models)), min_size=4, max_size=8))
+        if ours(models[0], packet)
+    ]
+    steps = data.draw(st.integers(0, 8), label="transactions before the end, or 0 for some time")
+    milliseconds = data.draw(st.integers(0, 60), label="milliseconds before the end")
+    at = run_and_kill(namespace, variant, models, steps, milliseconds)
+    old, new = models[at - 1], models[at]
+    kernel = Kernel(namespace, variant, family)
+    try:
+        text = namespace.run(choose("iptables", family, variant).read_ours)
+        for packet in packets:
+            told = trace(read_tables(text), packet).verdict
+            assert told in (fate(old, packet), fate(new, packet)), packet
+        plan = SyncPlan(family, new, Delta(), full=True)
+        namespace.run(kernel.dataplane.dataplane_sync, plan)
+        assert kernel.observe() == expected(new)
+        assert namespace.run(kernel.dataplane.dataplane_sync, plan).writes == 0
+    finally:
+        kernel.close()
+
+
+def run_and_kill(
+    namespace: Namespace, variant: Variant, models: Sequence[Model], steps: int, milliseconds: int
+) -> int:
+    """Start a process that syncs, kill it; the number of the model that it was about to bring."""
+    command = [sys.executable, "-m", "tests.backends.iptables.syncing", variant, str(steps)]
+    process = namespace.popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin, process.stdout:
+        process.stdin.write(pickle.dumps(list(models)))
+        process.stdin.close()
+        ready, _, _ = select.select([process.stdout], [], [], AT_LEAST_STARTED)
+        assert ready, "it never began"
+        try:
+            # Between models that are alike no transaction is ever made.
+            process.wait(LONG_ENOUGH if steps else milliseconds / 1000)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert process.returncode == -9, "it ended on its own"
+        at = int(process.stdout.read().split()[-1])
+    wait_for_tools(namespace)
+    return at
+
+
+def wait_for_tools(namespace: Namespace) -> None:
+    """A tool that was under way outlives who started it, and may still write what it has been given."""
+    deadline = time.monotonic() + AT_REST
+    while any(_is_tool(process, namespace.inode) for process in Path("/proc").glob("[0-9]*")):
+        assert time.monotonic() < deadline, "a tool goes on for ever"
+        time.sleep(0.01)
+
+
+def _is_tool(process: Path, inode: int) -> bool:
+    try:
+        return (process / "ns/net").stat().st_ino == inode and b"tables" in (process / "comm").read_bytes()
+    except OSError:  # it ended meanwhile
+        return False
