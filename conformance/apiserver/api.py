@@ -67,7 +67,9 @@ class Api:
     def _authenticate(self, request: Request) -> None:
         """Anybody who shows no token may ask after health and version only."""
         shown = request.headers.get("authorization", "")
-        if shown != f"Bearer {self.token}" and (shown or request.path not in _OPEN):
+        scheme, _, token = shown.partition(" ")
+        right = scheme.lower() == "bearer" and token == self.token
+        if not right and (shown or request.path not in _OPEN):
             raise answers.unauthorized()
 
     def _get(self, request: Request) -> Answer:
