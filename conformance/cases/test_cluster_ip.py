@@ -20,7 +20,9 @@ from pointsman.core.model import Protocol
 CLIENTS = (POD, NODE, OUTSIDE)
 
 
-@pytest.mark.semantics("SVC-CIP-01", "MTX-01", "MTX-03", "MTX-06", "PRO-01", "E2E-01", "E2E-04", "E2E-38")
+@pytest.mark.semantics(
+    *("SVC-CIP-01", "MTX-01", "MTX-03", "MTX-06", "PRO-01", "E2E-01", "E2E-04", "E2E-28", "E2E-38")
+)
 @each_protocol
 def test_every_client_reaches_every_endpoint(world: World, protocol: Protocol) -> None:
     """A local pod is seen as itself, the node and clients off the cluster as the node."""
@@ -117,7 +119,7 @@ def test_an_address_passes_from_one_service_to_another(world: World) -> None:
     assert world.answers(POD, vip, 80) == forwarded("remote-a", source=KEPT)
 
 
-@pytest.mark.semantics("IN-SVC-04", "E2E-02", "IN-EPS-03")
+@pytest.mark.semantics("IN-SVC-04", "E2E-02", "E2E-29", "IN-EPS-03")
 def test_each_port_of_a_service_leads_to_its_own_target(world: World) -> None:
     """Ports are told apart by their names."""
     vip = world.scene.cluster_ip()

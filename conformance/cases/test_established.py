@@ -176,7 +176,7 @@ def test_large_requests_and_answers_arrive_whole(world: World, protocol: Protoco
             assert outcome.size == size
 
 
-@pytest.mark.semantics("SVC-CIP-02")
+@pytest.mark.semantics("SVC-CIP-02", "SYNC-06", "E2E-53")
 @pytest.mark.parametrize("protocol", [Protocol.TCP, Protocol.UDP], ids=["tcp", "udp"])
 @pytest.mark.parametrize("change", ["grow", "shrink", "replace"])
 def test_no_connection_is_lost_in_a_change(world: World, protocol: Protocol, change: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from pointsman.conformance.answers import MASQUERADED, forwarded
 from pointsman.conformance.lab import NODE, Reply
-from pointsman.conformance.lab.wire import Segment
+from pointsman.conformance.lab.wire import Segment, Tap
+from pointsman.conformance.network import Held
 from pointsman.conformance.objects import port, service, target
 from pointsman.conformance.parts import Part
 from pointsman.conformance.scene import POD
@@ -19,32 +20,47 @@ pytestmark = pytest.mark.requires(Part.RAW_PACKETS)
 FAR_AHEAD = 1 << 28  # bytes; no window reaches there
 
 
+def stray_of(world: World, tap: Tap, held: Held) -> Segment:
+    """A segment between the ends of a connection to a ClusterIP, that can't be one of it."""
+    vip = world.scene.cluster_ip()
+    last = tap.first(lambda one: one.source == vip and bool(one.payload), PATIENCE)
+    assert last is not None
+    return Segment(
+        source=world.scene.address("remote-a"),
+        source_port=8080,
+        destination=world.scene.address(POD),
+        port=held.greeting.client_port,
+        protocol=socket.IPPROTO_TCP,
+        payload=b"stray\n",
+        sequence=last.sequence + FAR_AHEAD,
+        acknowledged=last.acknowledged,
+    )
+
+
 @pytest.mark.semantics("SEC-02", "DIV-17", "E2E-33")
 def test_packets_that_belong_to_no_connection_do_not_get_through(world: World) -> None:
     """Untranslated, one would show the client a peer that it doesn't know: it would cut the connection."""
     vip, server = world.scene.cluster_ip(), world.scene.address("remote-a")
     world.apply(service("web", vip), world.slice("web", "remote-a"))
     with world.wire.tap(POD) as tap, world.hold(POD, vip, 80) as held:
-        own = held.greeting.client_port
-        last = tap.first(lambda one: one.source == vip and bool(one.payload), PATIENCE)
-        assert last is not None
-        stray = Segment(
-            source=server,
-            source_port=8080,
-            destination=world.scene.address(POD),
-            port=own,
-            protocol=socket.IPPROTO_TCP,
-            payload=b"stray\n",
-            sequence=last.sequence + FAR_AHEAD,
-            acknowledged=last.acknowledged,
-        )
-        world.wire.inject("remote-a", stray)
+        world.wire.inject("remote-a", stray_of(world, tap, held))
         # What is sent later arrives later: by the time of this answer the stray one would be there.
         assert isinstance(held.exchange(), Reply)
         seen = tap.seen()
         assert vip in {one.source for one in seen}
         assert server not in {one.source for one in seen}
         assert isinstance(held.exchange(), Reply)
+
+
+@pytest.mark.semantics("SEC-02", "DIV-17")
+def test_packets_that_belong_to_no_connection_get_through_where_that_is_wished(world: World) -> None:
+    """Where connection tracking is liberal it calls few packets strays, and those need no help."""
+    world.restart(drop_invalid=False)
+    vip, server = world.scene.cluster_ip(), world.scene.address("remote-a")
+    world.apply(service("web", vip), world.slice("web", "remote-a"))
+    with world.wire.tap(POD) as tap, world.hold(POD, vip, 80) as held:
+        world.wire.inject("remote-a", stray_of(world, tap, held))
+        assert tap.first(lambda one: one.source == server, PATIENCE) is not None
 
 
 @pytest.mark.semantics("MSQ-01", "CFG-11")
