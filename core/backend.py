@@ -37,6 +37,9 @@ class BackendSpec(Struct, frozen=True):
     ``options`` is a Struct of the settings that are the backend's own, all with defaults. Its values come
     from the field ``pointsman.backends.NAME`` of the configuration file, where NAME is the backend's, and for
     kube-proxy's proxy modes from the section of that name first; durations there become seconds.
+
+    ``kin`` names other backends whose kernel objects are the same: to clean up after one is to remove what
+    the other needs.
     """
 
     name: str
@@ -44,6 +47,7 @@ class BackendSpec(Struct, frozen=True):
     make: Callable[[DataplaneSettings], object]
     simulated: bool = False
     options: type[Struct] | None = None
+    kin: frozenset[str] = frozenset()
 
 
 class BackendRegistry:

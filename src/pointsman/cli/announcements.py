@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from pointsman import __version__
 from pointsman.core.addresses import IPFamily, family_of
@@ -59,10 +60,11 @@ def warn(config: ProxyConfig, chosen: Effective) -> None:
 
 
 class FirstSync:
-    """Says when every family has been synced once."""
+    """Says when every family has been synced once; ``then`` is called."""
 
-    def __init__(self, families: tuple[IPFamily, ...]) -> None:
+    def __init__(self, families: tuple[IPFamily, ...], then: Callable[[], None]) -> None:
         self._waiting = set(families)
+        self._then = then
         self._began = time.monotonic()
 
     @hookimpl
@@ -71,3 +73,4 @@ class FirstSync:
             self._waiting.remove(plan.family)
             if not self._waiting:
                 log.info("ready", extra={"seconds": round(time.monotonic() - self._began, 3)})
+                self._then()

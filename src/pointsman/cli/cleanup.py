@@ -4,6 +4,7 @@ import argparse
 import sys
 from contextlib import closing
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import BackendSpec, DataplaneSettings
@@ -16,6 +17,9 @@ from .configuration.table import INSTANCE
 from .configuration.v1alpha1 import Pointsman
 from .problems import Problems
 from .text import one_line
+
+if TYPE_CHECKING:
+    from .leftovers import Leftover
 
 
 class Outcome(Enum):
@@ -50,16 +54,35 @@ def run(args: argparse.Namespace, plugins: Plugins) -> int:
     return clean_all(plugins, instance)
 
 
-def clean_all(plugins: Plugins, instance: str) -> int:
-    """Remove what an instance wrote, by every backend; returns the exit status (CLN-01)."""
+def clean_all(plugins: Plugins, instance: str, *, kube_proxy: bool = False) -> int:
+    """Remove what an instance wrote, by every backend, and what kube-proxy left; returns the exit status.
+
+    That is 1 if anything failed, or nobody could look (CLN-01).
+    """
     settings = [DataplaneSettings(family, instance) for family in IPFamily]
     real = [spec for spec in plugins.backends if not spec.simulated]
     outcomes = {_clean(spec, of_family) for spec in real for of_family in settings}
+    if kube_proxy:
+        from .leftovers import leftovers
+
+        outcomes |= {_remove(leftover) for leftover in leftovers()}
     if outcomes == {Outcome.SKIPPED}:
         # Without privileges, say: then nobody has looked, and there may well be something.
         print("pointsman: no backend can run here, so nothing was looked for", file=sys.stderr)
         return 1
     return 1 if Outcome.FAILED in outcomes else 0
+
+
+def _remove(leftover: "Leftover") -> Outcome:
+    """Remove what kube-proxy left of one kind, and say so."""
+    about = f"kube-proxy's {leftover.name}"
+    try:
+        found = leftover.remove()
+    except PointsmanError as error:
+        print(one_line(f"pointsman: {about}: {error}"), file=sys.stderr)
+        return Outcome.FAILED
+    print(f"{about}: {'removed' if found else 'nothing to remove'}")
+    return Outcome.CLEAN
 
 
 def _clean(spec: BackendSpec, settings: DataplaneSettings) -> Outcome:

@@ -27,6 +27,7 @@ from .configuration.effective import Effective
 from .configuration.watch import FileWatch
 from .selection import Selection
 from .signals import stop_on_signals
+from .succession import Succession, predecessors
 
 if TYPE_CHECKING:
     from pointsman.plugins.kubernetes.client import ApiClient
@@ -54,7 +55,7 @@ def serve(decided: Decided, plugins: Plugins) -> None:
     with ExitStack() as ends:
         engine = _engine(decided, plugins, ends)
         plugins.register(UnsupportedFeatures(decided.selection.capabilities, engine.rejections))
-        plugins.register(FirstSync(config.families))
+        plugins.register(FirstSync(config.families, _succession(decided, plugins, ends).start))
         ends.callback(plugins.shutdown)
         loop = EventLoop(engine)
         received = stop_on_signals(loop)
@@ -68,6 +69,15 @@ def serve(decided: Decided, plugins: Plugins) -> None:
         _keep_watch(loop, engine, decided.selection, plugins, ends)
         loop.run()
         log.info("stopping", extra={"signal": received[0].name, "kept": "the rules; they go on serving"})
+
+
+def _succession(decided: Decided, plugins: Plugins, ends: ExitStack) -> Succession:
+    """Who removes the rules of what served before, once ours are there (CLN-02)."""
+    in_place = decided.api_server is not None
+    before = predecessors(plugins, decided.selection.spec, decided.config, in_kube_proxys_place=in_place)
+    succession = Succession(before)
+    ends.callback(succession.stop)
+    return succession
 
 
 def _engine(decided: Decided, plugins: Plugins, ends: ExitStack) -> Engine:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, plugins: Plugins) -> int:
     if chosen.commands["--cleanup"]:
         from .cleanup import clean_all
 
-        return clean_all(plugins, chosen.config.pointsman.instance)
+        return clean_all(plugins, chosen.config.pointsman.instance, kube_proxy=True)
     return _serve(chosen, plugins)
 
 
