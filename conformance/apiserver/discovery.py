@@ -31,7 +31,7 @@ _OPENAPI_V2 = b"\x0a\x032.0\x12%c%b" % (len(_INFO), _INFO)
 
 
 def documents() -> dict[str, Answer]:
-    """What is at which path. There are no schemas: kubectl checks only those objects that it finds one for."""
+    """What is at which path. There are no schemas: kubectl checks only objects that it finds one for."""
     paths: dict[str, Manifest] = {
         "/version": _VERSION,
         "/api": {

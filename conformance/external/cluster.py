@@ -1,4 +1,4 @@
-"""A case's cluster whose proxy is a target: the objects go to the API server, and to an oracle in this process."""
+"""A case's cluster whose proxy is a target: objects go to the API server, and to an oracle here."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping

@@ -36,8 +36,8 @@ class TargetCommand(Struct, frozen=True):
         """Split a command line as a shell would, without expanding anything.
 
         Raises:
-            BadCommand: a quote is not closed, a place in braces is none of `PLACES`, a file can't be read, nothing
-                names the kubeconfig, or there is no word.
+            BadCommand: a quote is not closed, a place in braces is none of `PLACES`, a file can't be read,
+                nothing names the kubeconfig, or there is no word.
         """
         try:
             words = tuple(shlex.split(text))

@@ -1,13 +1,13 @@
 """How to tell from outside that a proxy has taken in a change.
 
-After each change one more Service and one more EndpointSlice are written, of which every generation has another
-port and another endpoint. A proxy takes in the changes of one kind in their order. So once a connection to the
-new port arrives at the new endpoint, all changes to Services and EndpointSlices before have been taken in: the
-port tells it of the one kind, the endpoint of the other. Proxies that gather changes carry out what they have
-gathered in one go, and what was gathered before it too.
+After each change, one Service and one EndpointSlice are written, of which every generation has another port
+and another endpoint. A proxy takes in the changes of one kind in their order. So once a connection to the
+new port arrives at the new endpoint, all earlier changes to Services and EndpointSlices have been taken in:
+the port tells it of the one kind, the endpoint of the other. Proxies that gather changes carry out what
+they have gathered in one go, and with it what was gathered before.
 
-It tells nothing of other kinds, of node addresses, or of a proxy that carries out one gathering piece by piece:
-see `TargetWorld`, which gives these a moment.
+It tells nothing of other kinds, of node addresses, or of a proxy that carries out one gathering piece by
+piece: see `TargetWorld`, which gives these a moment.
 """
 
 import itertools

@@ -20,8 +20,8 @@ R = TypeVar("R")
 class TargetWorld(World):
     """Makes connections again where the oracle objects, or an endpoint is not reached, until all is settled.
 
-    Changes to Nodes, ServiceCIDRs and the node's addresses reach a proxy on ways of their own, and proxies that
-    program a kernel piece by piece serve the sentinel before they have come to the last piece.
+    Changes to Nodes, ServiceCIDRs and the node's addresses reach a proxy on ways of their own, and proxies
+    that program a kernel piece by piece serve the sentinel before they have come to the last piece.
     """
 
     def __init__(self, family: IPFamily, cluster: TargetCluster, network: Network, budget: Budget) -> None:
