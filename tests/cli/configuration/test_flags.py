@@ -293,3 +293,44 @@ def test_flags_have_distinct_names_and_every_field_has_its_entry() -> None:
     assert len(set(names)) == len(names)
     listed = [setting.field for setting in SETTINGS if setting.field]
     assert sorted(listed) == sorted(set(field_types()) - {"apiVersion", "kind"})
+
+
+def test_CFG_25_CFG_27_CFG_29_CFG_30_CFG_31_CFG_32_and_CFG_33_defaults_are_kube_proxys() -> None:
+    config = told().config
+    assert (config.bind_address_hard_fail, config.enable_profiling) == (False, False)
+    client = config.client_connection
+    assert (client.kubeconfig, client.content_type) == ("", "application/vnd.kubernetes.protobuf")
+    assert (client.accept_content_types, client.qps, client.burst) == ("", 5, 10)
+    assert str(config.config_sync_period) == "15m0s"
+    conntrack = config.conntrack
+    assert (conntrack.max_per_core, conntrack.min) == (32768, 131072)
+    assert (str(conntrack.tcp_established_timeout), str(conntrack.tcp_close_wait_timeout)) == (
+        "24h0m0s",
+        "1h0m0s",
+    )
+    assert (conntrack.tcp_be_liberal, conntrack.udp_timeout, conntrack.udp_stream_timeout) == (False, 0, 0)
+    assert config.oom_score_adj == -999
+
+
+@pytest.mark.parametrize(
+    "gate", ["AllAlpha", "NFTablesProxyMode", "WatchListClient", "ContextualLogging", "NodeSwap"]
+)
+def test_CFG_34_gates_of_all_of_kubernetes_are_taken(gate: str) -> None:
+    assert told(f"--feature-gates={gate}=false").config.feature_gates == {gate: False}
+
+
+def test_CFG_34_an_unknown_gate_is_an_error() -> None:
+    [problem] = refused("--feature-gates=NoSuchGate=true,NodeSwop=true")
+    assert "'NoSuchGate'" in problem
+    assert "'NodeSwop' (did you mean NodeSwap?)" in problem
+
+
+@pytest.mark.parametrize(
+    ("version", "right"), [("", True), ("1.35", True), ("1.36", False), ("1.34", False), ("x", False)]
+)
+def test_CFG_35_hidden_metrics_are_those_of_the_previous_minor_release(version: str, right: bool) -> None:
+    flag = f"--show-hidden-metrics-for-version={version}"
+    if right:
+        assert told(flag).config.show_hidden_metrics_for_version == version
+    else:
+        assert len(refused(flag)) == 1
