@@ -1,6 +1,6 @@
 """The objects of one case, and the proxy that is told of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,7 +45,7 @@ class Cluster:
         )
         self._start(())
 
-    def apply(self, manifests: Iterable[Manifest], *, flaws: int = 0) -> dict[IPFamily, SyncReport]:
+    def apply(self, manifests: Iterable[Manifest], *, flaws: int = 0) -> Mapping[IPFamily, SyncReport]:
         """Add or change objects; ``flaws`` is how many faults the proxy has to find in all there are."""
         for manifest in manifests:
             self._manifests[objects.identity(manifest)] = manifest
@@ -55,7 +55,7 @@ class Cluster:
         assert len(rejections) == flaws, f"{flaws} faults were to be found in the objects: {rejections}"
         return reports
 
-    def delete(self, manifests: Iterable[Manifest]) -> dict[IPFamily, SyncReport]:
+    def delete(self, manifests: Iterable[Manifest]) -> Mapping[IPFamily, SyncReport]:
         """Remove objects."""
         for manifest in manifests:
             identity = objects.identity(manifest)
@@ -63,7 +63,7 @@ class Cluster:
             self.proxy.delete(*identity)
         return self.proxy.sync()
 
-    def restart(self, manifests: Iterable[Manifest] | None, **settings: Any) -> dict[IPFamily, SyncReport]:
+    def restart(self, manifests: Iterable[Manifest] | None, **settings: Any) -> Mapping[IPFamily, SyncReport]:
         """End the proxy without a word, and start another.
 
         Args:
@@ -74,7 +74,7 @@ class Cluster:
         self._subject.forget()
         return self._start(list(self._manifests.values()) if manifests is None else manifests)
 
-    def wipe(self) -> dict[IPFamily, SyncReport]:
+    def wipe(self) -> Mapping[IPFamily, SyncReport]:
         """Have somebody remove all rules, and the proxy look at them again."""
         self._subject.wipe()
         return self.proxy.resync()
@@ -117,7 +117,7 @@ class Cluster:
                 f"{family}: another look at the same state made for {report.writes} writes"
             )
 
-    def _start(self, manifests: Iterable[Manifest]) -> dict[IPFamily, SyncReport]:
+    def _start(self, manifests: Iterable[Manifest]) -> Mapping[IPFamily, SyncReport]:
         self._manifests = {objects.identity(one): one for one in (*basics(), *manifests)}
         self.proxy = Proxy(self._subject, self.config)
         self.proxy.list(map(objects.decoded, self._manifests.values()), _interface_addresses())
