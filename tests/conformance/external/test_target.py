@@ -1,0 +1,57 @@
+"""Programs as targets, in runs of the suite: those that serve, that serve wrongly, and that don't come to it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.runs import play
+
+CASE = "pointsman.conformance.cases.test_cluster_ip::test_a_pod_that_is_the_only_endpoint_reaches_itself"
+RESTART = "pointsman.conformance.cases.test_lifetime::test_a_new_proxy_corrects_what_changed_meanwhile"
+WIPE = "pointsman.conformance.cases.test_lifetime::test_rules_that_somebody_removed_come_back"
+CONFIG = Path(__file__).parent / "proxy.yaml"
+SERVES = f"{sys.executable} -m pointsman run --config {{config:{CONFIG}}}"
+NOT_HERE = 6
+
+pytestmark = pytest.mark.netns
+
+
+def test_a_program_that_serves_passes(tmp_path: Path) -> None:
+    run = play(tmp_path, CASE, RESTART, WIPE, "--target-command", SERVES, "--family", "4")
+    assert [case.outcome for case in run.cases] == ["passed", "passed", "skipped"], run.output
+    assert run.cases[-1].message.startswith("not here: nobody knows which rules are the proxy's")
+    assert {case.properties["backend"] for case in run.cases} == {Path(sys.executable).name}
+
+
+def test_a_program_that_serves_wrongly_fails(tmp_path: Path) -> None:
+    """Told that no pod is in the cluster, it takes pods for strangers."""
+    config = tmp_path / "proxy.yaml"
+    config.write_text(CONFIG.read_text().replace("{cluster_cidrs}", "192.0.2.0/24"))
+    wrong = SERVES.replace(str(CONFIG), str(config))
+    run = play(tmp_path, CASE, "--target-command", wrong, "--family", "4")
+    assert [case.outcome for case in run.cases] == ["failure"], run.output
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("/nonesuch {kubeconfig}", "can't be started: "),
+        ("sh -c 'echo broken {kubeconfig}; exit 3'", "sh exited with 3; the last it said:\n  broken /"),
+    ],
+)
+def test_a_program_that_does_not_come_to_serve_never_passes(
+    tmp_path: Path, command: str, complaint: str
+) -> None:
+    run = play(tmp_path, CASE, "--target-command", command, "--family", "4")
+    assert run.status == NOT_HERE, run.output
+    assert [case.outcome for case in run.cases] == ["skipped"]
+    assert complaint in run.output
+    assert "see to it that the command works in a network namespace" in run.output
+
+
+def test_a_command_that_can_not_work_is_an_error_of_usage(tmp_path: Path) -> None:
+    run = play(tmp_path, CASE, "--target-command", "kube-proxy")
+    assert run.status == pytest.ExitCode.USAGE_ERROR
+    assert "--target-command kube-proxy: name a program and give it {kubeconfig}" in run.output
+    assert "Traceback" not in run.output
