@@ -24,6 +24,7 @@ from .proxy import FamilyProxy
 from .rejections import Rejections
 from .runner import BoundedFrequencyRunner, Clock
 from .source import Rejection
+from .startup import NodePatience, check_pod_networks
 
 KINDS: frozenset[Kind] = frozenset({Service, EndpointSlice, Node, ServiceCIDR})
 IDLE_SECONDS = 3600.0  # a full look at the kernel even when nothing happens (SYNC-03)
@@ -67,6 +68,12 @@ class Engine:
         plugins: who is told of syncs.
         clock: monotonic seconds, for the timetable.
         now: seconds since the epoch, for latencies.
+        patience: how long a first sync waits for the Node object; None for not at all.
+
+    Attributes:
+        rejections: what is wrong with objects.
+        families: each family at work.
+        crashes: how many plans could not be made, for some bug of ours (SYNC-11).
     """
 
     def __init__(
@@ -77,8 +84,11 @@ class Engine:
         *,
         clock: Clock = time.monotonic,
         now: Clock = time.time,
+        patience: NodePatience | None = None,
     ) -> None:
         self._config = config
+        self._patience = patience
+        self.crashes = 0
         self._plugins = plugins
         self._clock = clock
         self._now = now
@@ -185,15 +195,23 @@ class Engine:
         self.request_full(family)
 
     def wait(self) -> float | None:
-        """Seconds until a sync is due, 0 if one is; None if none will be without news."""
-        if not self.ready():
+        """Seconds until a sync is due, 0 if one is; None if none will be without news.
+
+        Raises:
+            NodeUnfit: this node can't be served.
+        """
+        if not self._listed >= KINDS:
             return None
+        if self._patience is not None and (left := self._patience.left(self._facts)):
+            return left
         waits = [wait for f in self.families.values() if (wait := f.runner.wait()) is not None]
         return min(waits, default=None)
 
     def ready(self) -> bool:
-        """Whether everything has been listed once."""
-        return self._listed >= KINDS
+        """Whether everything has been listed once, and the node said who it is or had time enough to."""
+        if not self._listed >= KINDS:
+            return False
+        return self._patience is None or not self._patience.left(self._facts)
 
     def run_due(self) -> None:
         """Sync the families that are due; one that fails doesn't stop another (PRO-02)."""
@@ -206,12 +224,23 @@ class Engine:
             family.proxy.request_full()
         ok = True
         while ok and family.proxy.pending():
-            plan = family.proxy.plan(family.chunk)
-            ok = self._sync(family, plan)
-            if plan.complete:
+            plan = self._plan(family)
+            ok = plan is not None and self._sync(family, plan)
+            if plan is None or plan.complete:
                 break
         family.runner.ran(ok=ok)
         self._tell_backlog(family)
+
+    def _plan(self, family: Family) -> SyncPlan | None:
+        """The next plan; None if a bug of ours is in its way, which must not end everything (SYNC-11)."""
+        try:
+            return family.proxy.plan(family.chunk)
+        except Exception:
+            family.proxy.failed()
+            self.crashes += 1
+            fields = {"family": str(family.proxy.family), "kept": "the rules of the last sync"}
+            log.exception("planning_failed", extra=fields | {"remedy": "tried again; please report this"})
+            return None
 
     def _sync(self, family: Family, plan: SyncPlan) -> bool:
         """Carry out one plan; whether the dataplane now holds what it desires."""
@@ -298,6 +327,7 @@ class Engine:
         return names
 
     def _set_facts(self, facts: NodeFacts) -> None:
+        check_pod_networks(self._config, self._facts, facts)
         # Addresses count as they were first known; a later change is only worth a word (IN-NODE-03).
         if self._facts.ips:
             if facts.ips not in (self._facts.ips, self._seen_ips):

@@ -40,6 +40,7 @@ class FamilyProxy:
         # Service ports whose applied state may differ from the resolved one, until a plan is done.
         self._unsettled: set[ServicePortName] = set()
         self._planned: set[ServicePortName] = set()
+        self._uncomputed: set[NamespacedName] = set()
         self._losers: set[ServicePortName] = set()
         self._conflicts: Mapping[ServicePortName, Sequence[Conflict]] = {}
         self._full = True
@@ -74,8 +75,11 @@ class FamilyProxy:
         and a last plan, full again, completes it. Whoever carried out an incomplete plan asks for the next
         at once.
         """
-        # Not what is pending: what a failed plan held may since have changed back (SYNC-07).
-        self._recompute(self.services.take_changed() | self.endpoints.take_changed())
+        # Not what is pending: what a failed plan held may since have changed back (SYNC-07). Kept until they
+        # are computed: what a crash came upon must not be forgotten (SYNC-11).
+        self._uncomputed |= self.services.take_changed() | self.endpoints.take_changed()
+        self._recompute(self._uncomputed)
+        self._uncomputed.clear()
         complete = not self._cold or chunk is None or len(self._unsettled) <= chunk
         self._planned = set(self._unsettled)
         if not complete:

@@ -14,6 +14,7 @@ from pointsman.core.node import NodeFacts
 from pointsman.core.packet import Action, Packet, Trace, Verdict
 from pointsman.core.plan import SyncPlan, SyncReport
 from pointsman.core.plugins import Dataplane, Plugins
+from pointsman.core.startup import NodePatience
 
 from .objects import NODE
 
@@ -125,6 +126,7 @@ class Bench:
         }
         self._plugins = Plugins([*plugins, self.listener], discover=False)
         self._clock = clock or self.clock
+        self.patience: NodePatience | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -132,7 +134,12 @@ class Bench:
         for script in self.scripts.values():
             script.plans.clear()
         self.engine = Engine(
-            self.config, self._dataplanes, self._plugins, clock=self._clock, now=lambda: self.now
+            self.config,
+            self._dataplanes,
+            self._plugins,
+            clock=self._clock,
+            now=lambda: self.now,
+            patience=self.patience,
         )
 
     @property

@@ -1,15 +1,18 @@
 """The engine: events in, syncs out, and what people are told."""
 
 import logging
+from typing import Any
 
 import pytest
 
+from pointsman.core import proxy
 from pointsman.core.addresses import IPFamily
 from pointsman.core.apis import ApiObject, EndpointSlice, Kind, Service, ServiceCIDR
 from pointsman.core.config import ProxyConfig
 from pointsman.core.endpointsmap import TRIGGER_TIME
 from pointsman.core.engine import IDLE_SECONDS, KINDS
-from pointsman.core.model import Masquerade, NamespacedName
+from pointsman.core.model import Masquerade, NamespacedName, ServiceFrontends
+from pointsman.core.servicemap import ServicePort
 from pointsman.core.source import Rejection
 
 from .fakes import Bench, failure
@@ -246,3 +249,33 @@ def test_what_a_list_has_but_nobody_can_read_stays_as_it_was() -> None:
     assert not bench.run()
     served = bench.engine.families[IPFamily.IPV4].proxy.services.current
     assert {name.name for name in served} == {service().metadata.name, "db"}
+
+
+def test_SYNC_11_a_crash_in_planning_stops_neither_the_loop_nor_the_other_family(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A Service that trips over a bug of ours; another one, in the same plan, comes with the retry."""
+    bench = Bench(ProxyConfig(NODE, min_sync_period=0))
+    bench.list_all()
+    whole = proxy.service_frontends
+
+    def poisoned(port: ServicePort, *rest: Any) -> ServiceFrontends:
+        if port.name.name == "poison" and len(port.cluster_ip) == 4:
+            raise ZeroDivisionError
+        return whole(port, *rest)
+
+    both = {"ipFamilies": ["IPv4", "IPv6"], "type": "ClusterIP"}
+    monkeypatch.setattr(proxy, "service_frontends", poisoned)
+    for number, name in enumerate(("poison", "web")):
+        addresses = [f"10.96.0.{number}", f"fd00:96::{number}"]
+        bench.engine.updated(service(name, addresses[0], clusterIPs=addresses, **both))
+    assert bench.run() == []
+    assert [record.message for record in caplog.records] == ["planning_failed"]
+    assert bench.engine.crashes == 1
+    assert len(bench.scripts[IPFamily.IPV6].plans[-1].desired.services) == 2
+    assert bench.engine.families[IPFamily.IPV4].runner.wait() == bench.config.sync_period
+    monkeypatch.undo()
+    bench.clock.advance(bench.config.sync_period)
+    [plan] = bench.run()
+    assert plan.full
+    assert {name.name for name in plan.desired.services} == {"poison", "web"}

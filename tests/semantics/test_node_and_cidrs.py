@@ -7,6 +7,7 @@ from pointsman.core.apis import Node, ServiceCIDR
 from pointsman.core.config import LocalMode
 from pointsman.core.model import LocalNetwork
 from pointsman.core.node import AUTOSCALER_TAINT, node_facts
+from pointsman.core.startup import NodeUnfit
 from tests.core.objects import NODE, made, node, service_cidr, service_port
 
 from .world import NETS, NODE_PORT, V4, V6, World
@@ -71,8 +72,7 @@ def test_IN_NODE_03_ranges_that_hold_the_node_admit_the_services_own_addresses(w
     assert world.send("H", "lb", source=world.net.lb) == "L +M"
 
 
-def test_IN_NODE_05_pod_networks_count_in_their_mode_and_live(world: World) -> None:
-    """Upstream exits at a change and comes back with the new network; here it is simply taken."""
+def test_IN_NODE_05_pod_networks_count_in_their_mode_until_they_change(world: World) -> None:
     nets = NETS.values()
     world = World(world.family, local_mode=LocalMode.NODE_CIDR)
     world.put(world.service(), world.slice("R"))
@@ -81,8 +81,9 @@ def test_IN_NODE_05_pod_networks_count_in_their_mode_and_live(world: World) -> N
     assert world.model.node.local == LocalNetwork(parse_network(world.net.local_pods))
     assert world.send("Lp", "vip") == "R -M"
     assert world.send("Rp", "vip") == "R +M"
-    world.put(node(pod_cidrs=[net.pods for net in nets]))
-    assert world.send("Rp", "vip") == "R -M"
+    with pytest.raises(NodeUnfit, match="changed from"):
+        world.put(node(pod_cidrs=[net.pods for net in nets]))
+    assert world.send("Rp", "vip") == "R +M"
 
 
 def test_IN_NODE_05_other_modes_ignore_pod_networks(world: World) -> None:
