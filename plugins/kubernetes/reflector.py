@@ -198,6 +198,8 @@ class Reflector:
         with self._open(streamed=streamed) as answer:
             began = self._clock()
             self._answer = answer
+            if self._stopping.is_set():  # after that, or `stop` may have come too early to interrupt
+                return
             self.progress.watching()
             if not streamed and not self._broke:
                 self.progress.heard()

@@ -1,10 +1,11 @@
-"""How the API server is found and convinced: kubeconfigs, token files, exec plugins, pods, and their rotation."""
+"""How the API server is found and convinced: kubeconfigs, token files, exec plugins, pods; and rotation."""
 
 import base64
 import json
 import os
 import textwrap
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,9 @@ def _a_node(server: ApiServer) -> None:
     server.put(node())
 
 
-def written(server: ApiServer, folder: Path, user: Mapping[str, Any], **cluster: Any) -> str:
+def written(api: ApiServer, folder: Path, user: Mapping[str, Any], **cluster: Any) -> str:
     """A kubeconfig in which the user, and the cluster where said, is another."""
-    path = server.kubeconfig(folder / "kubeconfig")
+    path = api.kubeconfig(folder / "kubeconfig")
     config = json.loads(path.read_text())
     config["users"][0]["user"] = user
     config["clusters"][0]["cluster"].update(cluster)
@@ -40,13 +41,14 @@ def written(server: ApiServer, folder: Path, user: Mapping[str, Any], **cluster:
 def exec_plugin(folder: Path, token_file: Path, **status: str) -> dict[str, Any]:
     """An exec plugin that gives what a file holds, fails if there is none, and counts how often it is run."""
     script = folder / "plugin"
+    more = "".join(f', "{key}": "{value}"' for key, value in status.items())
     script.write_text(
         textwrap.dedent(f"""\
         #!/bin/sh
         echo run >> {folder}/runs
         token=$(cat {token_file}) || exit 1
         printf '{{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": '
-        printf '{{"token": "%s"{"".join(f', "{key}": "{value}"' for key, value in status.items())}}}}}' "$token"
+        printf '{{"token": "%s"{more}}}}}' "$token"
         """)
     )
     script.chmod(0o700)
@@ -190,17 +192,18 @@ def test_a_pod_needs_no_kubeconfig(server: ApiServer, pod: tuple[Path, dict[str,
     assert answers(client)
 
 
-def test_a_clock_that_is_set_back_keeps_no_token_alive(
+def test_a_clock_that_jumps_keeps_no_token_alive(
     server: ApiServer, pod: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with followed(ApiClient(Credentials(partial(kubeconfig.in_cluster, *pod)))) as (_, mirror):
         mirror.wait_until_listed()
-        monkeypatch.setattr("time.time", lambda: 0.0)
+        now = time.time()
+        monkeypatch.setattr("time.time", lambda: now - 12 * 3600)
         (pod[0] / "token").write_text(server.change_token())
         server.drop_connections()
         server.put(service())
         mirror.wait_until_same(server)
-        monkeypatch.setattr("time.time", lambda: 1e12)
+        monkeypatch.setattr("time.time", lambda: now + 12 * 3600)
         server.drop_connections()
         server.put(service("db", "10.96.0.11"))
         mirror.wait_until_same(server)
@@ -233,7 +236,7 @@ def test_master_alone_is_enough_where_nobody_asks_who_we_are() -> None:
 
 @pytest.mark.parametrize("master", ["ftp://10.0.0.1", "https://", "10.0.0.1:port", "http://[::1"])
 def test_a_master_that_is_no_server_is_the_users_error(master: str) -> None:
-    with pytest.raises(ConfigError, match="--master: .* is no server; write https://HOST:PORT"):
+    with pytest.raises(ConfigError, match=r"--master: .* is no server; write https://HOST:PORT"):
         connect("", master)
 
 
@@ -305,8 +308,7 @@ def test_certificates_go_to_shared_memory_where_nothing_else_is_writable(
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    yield
