@@ -57,7 +57,7 @@ def _add_selection(group: pytest.OptionGroup) -> None:
 def _add_scenarios(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--conformance-scenarios",
-        type=int,
+        type=_positive,
         default=10,
         metavar="NUMBER",
         help="how many random scenarios to go through for each backend and family (%(default)s)",
@@ -76,6 +76,13 @@ def _add_scenarios(group: pytest.OptionGroup) -> None:
         metavar="FILE",
         help="play this scenario; may be repeated",
     )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -22,6 +22,9 @@ from .stages import NotHere, Stage, Stages
 from .statistics import Budget
 from .tally import Tally
 from .world import World
+
+if TYPE_CHECKING:
+    from .scenarios import Campaign, Scenario
 
 _FAMILIES = {
     "4": (IPFamily.IPV4,),
@@ -53,6 +56,7 @@ class Suite:
         for name in config.getoption("conformance_report"):
             if not Path(name).absolute().parent.is_dir():
                 raise pytest.UsageError(f"--conformance-report {name}: there is no such folder")
+        self._scenarios = _scenarios(config.getoption("conformance_replay"))
         self._families: Sequence[IPFamily] = _FAMILIES[config.getoption("family")]
         targets = _targets(config.getoption("target_command"), plugins)
         self._backends = (*backends, *targets)
@@ -70,9 +74,19 @@ class Suite:
         self._stages.close()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Play each case for each backend and family."""
-        if "variant" in metafunc.fixturenames:
-            variants = [Variant(backend, family) for backend in self._backends for family in self._families]
+        """Play each case for each backend and family, and each scenario in its own family."""
+        if "variant" not in metafunc.fixturenames:
+            return
+        variants = [Variant(backend, family) for backend in self._backends for family in self._families]
+        if "scenario" in metafunc.fixturenames:
+            pairs = [
+                pytest.param(variant, scenario, id=f"{variant.label}-{name}")
+                for variant in variants
+                for name, scenario in self._scenarios.items()
+                if scenario.family == str(variant.family)
+            ]
+            metafunc.parametrize(("variant", "scenario"), pairs, scope="session")
+        else:
             names = [variant.label for variant in variants]
             metafunc.parametrize("variant", variants, ids=names, scope="session")
 
@@ -130,6 +144,29 @@ class Suite:
         beyond = frozenset(Feature) - CORE
         return frozenset(f for f in beyond if stage.support(f, variant.family).level is Level.SUPPORTED)
 
+    @pytest.fixture
+    def campaign(
+        self, pytestconfig: pytest.Config, variant: Variant, worlds: Worlds, features: frozenset[Feature]
+    ) -> "Campaign":
+        """The search for a scenario that fails."""
+        from .scenarios import Campaign
+
+        stage = self._stages.of(variant.backend)
+        assert isinstance(stage, Stage)
+        others = (family for family in stage.subject.families if family is not variant.family)
+        reports = pytestconfig.getoption("conformance_report")
+        return Campaign(
+            backend=variant.backend,
+            family=variant.family,
+            other=next(others, None),
+            worlds=worlds,
+            features=features,
+            wipes=stage.target is None,
+            number=pytestconfig.getoption("conformance_scenarios"),
+            seed=pytestconfig.getoption("conformance_seed"),
+            folder=Path(reports[0]).absolute().parent if reports else Path.cwd(),
+        )
+
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """Verify the world when its case is done, as a part of it."""
@@ -145,6 +182,18 @@ class Suite:
     def _account(self) -> Account:
         stages = {name: known(stage, self._families) for name, stage in self._stages.known().items()}
         return Account(self._selection.chosen, stages)
+
+
+def _scenarios(files: Sequence[str]) -> dict[str, "Scenario"]:
+    """The scenarios to be played again, by the names of their files."""
+    if not files:
+        return {}
+    from .scenarios import ScenarioUnreadable, load
+
+    try:
+        return {Path(file).stem: load(Path(file)) for file in files}
+    except ScenarioUnreadable as error:
+        raise pytest.UsageError(f"--conformance-replay: {error}") from error
 
 
 def _targets(commands: Sequence[str], plugins: Plugins) -> dict[str, TargetCommand]:

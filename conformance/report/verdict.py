@@ -58,8 +58,9 @@ def judge(suite: SuiteInfo, chosen: int, results: Sequence[Result], false_alarms
 
 
 def lacks_here(results: Sequence[Result]) -> bool:
-    """Whether a core case could not be played for want of something on this machine."""
-    return any(result.core and result.outcome is Outcome.NOT_HERE for result in results)
+    """Whether a core case, or everything, could not be played for want of something on this machine."""
+    missing = [result for result in results if result.outcome is Outcome.NOT_HERE]
+    return any(result.core for result in missing) or len(missing) == len(results) > 0
 
 
 def summary(results: Sequence[Result]) -> str:
