@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from pointsman.backends.memory.oracle import judge
 from pointsman.core.backend import lowest_terms
 from pointsman.core.model import Model
-from pointsman.core.packet import Packet, Verdict
+from pointsman.core.packet import Action, Packet, Verdict
 from tests.strategies import WORLDS
 
 
@@ -19,6 +19,17 @@ def fate(model: Model, packet: Packet) -> Verdict:
         endpoints=tuple(sorted(endpoints)),
         masqueraded=frozenset(e for e in endpoints if (e.address, e.port) in masqueraded),
     )
+
+
+def fates(old: Model, new: Model, packet: Packet) -> tuple[Verdict, ...]:
+    """What a packet may meet on the way from one model to another.
+
+    Whoever asks for a service that goes may be refused before the node forgets that it had the address.
+    """
+    before, after = fate(old, packet), fate(new, packet)
+    if before.action is Action.FORWARD and after.action is not Action.FORWARD:
+        return before, after, Verdict(Action.REJECT)
+    return before, after
 
 
 def ours(model: Model, packet: Packet) -> bool:
