@@ -3,6 +3,7 @@
 All are optional and begin with ``pointsman.dev/``. A value that can't be read is reported and ignored.
 """
 
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -11,10 +12,13 @@ from .addresses import parse_address
 
 WEIGHTS = "pointsman.dev/weights"
 DRAIN = "pointsman.dev/drain-seconds"
+SCHEDULER = "pointsman.dev/scheduler"
 
 # Dataplanes that pick by index hold one slot per unit of weight.
 MAX_WEIGHT = 100
 MAX_DRAIN = 86400
+
+_SCHEDULER = re.compile(r"[a-z0-9][a-z0-9_-]{0,14}")  # IP_VS_SCHEDNAME_MAXLEN
 
 
 class Weights(Struct, frozen=True):
@@ -61,6 +65,18 @@ def parse_drain(text: str) -> int:
         ValueError: the text is something else, or lies outside 0…86400.
     """
     return _number(text.strip(), MAX_DRAIN)
+
+
+def parse_scheduler(text: str) -> str:
+    """Read the name of a way to pick endpoints; whether there is one of that name, the dataplane knows.
+
+    Raises:
+        ValueError: the text is no such name.
+    """
+    name = text.strip()
+    if not _SCHEDULER.fullmatch(name):
+        raise ValueError(f"{text[:80]!r} is not a scheduler's name, such as wrr or lc")
+    return name
 
 
 def annotation(annotations: Mapping[str, str] | None, key: str) -> str | None:

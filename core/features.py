@@ -26,9 +26,15 @@ class Feature(StrEnum):
     WEIGHTS = "weights"
     SERVICE_CIDRS = "service-cidrs"
     LOCALHOST_NODE_PORTS = "localhost-node-ports"
+    SCHEDULERS = "schedulers"
 
 
-CORE = frozenset(Feature) - {Feature.SCTP, Feature.WEIGHTS, Feature.LOCALHOST_NODE_PORTS}
+CORE = frozenset(Feature) - {
+    Feature.SCTP,
+    Feature.WEIGHTS,
+    Feature.LOCALHOST_NODE_PORTS,
+    Feature.SCHEDULERS,
+}
 
 
 class Level(StrEnum):

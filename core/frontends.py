@@ -52,6 +52,7 @@ def service_frontends(port: ServicePort, candidates: Candidates, rules: Frontend
         affinity=port.affinity,
         drain=port.drain,
         health_check_node_port=port.health_check_node_port,
+        scheduler=port.scheduler,
     )
 
 

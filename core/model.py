@@ -152,7 +152,8 @@ class ServiceFrontends(Struct, frozen=True, gc=False):
     ``affinity`` is the ClientIP timeout in seconds, 0 for none; it is shared by all frontends (AFF-02).
     ``drain`` is how many seconds flows to an endpoint that has left are still let be. Load balancers ask for
     this node's health on ``health_check_node_port``, a TCP port that must not be closed to them (SEC-04); 0
-    means that they don't.
+    means that they don't. ``scheduler`` names a way to pick endpoints other than the dataplane's usual one,
+    for dataplanes that have several.
     """
 
     name: ServicePortName
@@ -163,6 +164,7 @@ class ServiceFrontends(Struct, frozen=True, gc=False):
     affinity: int = 0
     drain: int = 0
     health_check_node_port: int = 0
+    scheduler: str = ""
 
     def pool(self, answer: Answer) -> tuple[Endpoint, ...]:
         """The endpoints an answer draws from."""

@@ -44,6 +44,7 @@ class ServicePort(Struct, frozen=True, gc=False):
     health_check_node_port: int = 0
     weights: Weights = NO_WEIGHTS
     drain: int = 0
+    scheduler: str = ""
     created: str = UNKNOWN_AGE
 
     @property
@@ -143,6 +144,7 @@ class _Reader:
             health_check_node_port=self._health_check_node_port(),
             weights=self._annotation(annotations.WEIGHTS, annotations.parse_weights, NO_WEIGHTS),
             drain=self._annotation(annotations.DRAIN, annotations.parse_drain, 0),
+            scheduler=self._annotation(annotations.SCHEDULER, annotations.parse_scheduler, ""),
             created=meta.creation_timestamp or UNKNOWN_AGE,
         )
         seen: set[ServicePortName] = set()

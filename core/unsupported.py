@@ -40,6 +40,7 @@ _FIELDS = {
     Feature.SCTP: "$.spec.ports[*].protocol",
     Feature.IPV6: "$.spec.clusterIPs",
     Feature.WEIGHTS: "$.metadata.annotations",
+    Feature.SCHEDULERS: "$.metadata.annotations",
 }
 
 _LEVELS = {
@@ -65,6 +66,8 @@ def _features(service: ServiceFrontends, family: IPFamily) -> Iterator[Feature]:
         endpoint.weight != 1 for pool in (service.cluster, service.local) for endpoint in lowest_terms(pool)
     ):
         yield Feature.WEIGHTS
+    if service.scheduler:
+        yield Feature.SCHEDULERS
     for frontend in service.frontends:
         yield _OF_KIND[frontend.kind]
         if frontend.sources is not None:

@@ -153,6 +153,7 @@ def service_frontends(
         affinity=draw(st.sampled_from((0, 1, 10800))),
         drain=draw(st.sampled_from((0, 30))),
         health_check_node_port=draw(st.sampled_from((0, 32000))),
+        scheduler=draw(st.sampled_from(("", "lc", "nonesuch"))),
     )
 
 

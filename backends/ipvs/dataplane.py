@@ -1,6 +1,7 @@
 """The ipvs dataplane: the hooks, and the only place that commits."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from errno import ENOENT
 from typing import NamedTuple
 
@@ -27,10 +28,13 @@ from .netlink import IpvsSocket
 from .observe import observed
 from .places import Places, block
 from .planner import Step, full, partial
-from .probe import NAME, probe
+from .plugin import IpvsOptions
+from .probe import NAME, probe, refused
 from .servers import DELETE_SERVICE, Request
 from .split import DEFAULT_SCHEDULER
 from .state import read
+
+log = logging.getLogger(__name__)
 
 _Shadows = Map[ServicePortName, ServiceFrontends]
 
@@ -48,9 +52,12 @@ class IpvsDataplane:
     Sockets are opened on first use, in the network namespace of the calling thread, and then kept.
     """
 
-    def __init__(self, settings: DataplaneSettings, scheduler: str = DEFAULT_SCHEDULER) -> None:
+    def __init__(self, settings: DataplaneSettings) -> None:
+        options = settings.options or IpvsOptions()
         self._family = settings.family
-        self.scheduler = scheduler
+        self.scheduler = options.scheduler or DEFAULT_SCHEDULER
+        self._timeouts = options.timeouts
+        self._refused: dict[str, bool] = {}
         self._network = block(settings.family, settings.instance)
         # A name of its own: while the proxy mode is changed, both modes' tables may be there.
         instance = f"ipvs-{settings.instance}"
@@ -79,11 +86,13 @@ class IpvsDataplane:
         except OSError as error:
             raise SyncError(NAME, f"can't read the virtual servers: {error}") from error
         if plan.full:
+            self._try_schedulers(opened.ipvs, plan.desired.services.values())
             places = Places(self._network)
-            report, step = self._prepare(opened), full(plan, held, places, self.scheduler)
+            report, step = self._prepare(opened), full(plan, held, places, self._choose)
         else:
+            self._try_schedulers(opened.ipvs, (new for _, _, new in plan.delta.services if new is not None))
             places = self._places
-            report, step = SyncReport(), partial(plan, self._shadows, places, self.scheduler)
+            report, step = SyncReport(), partial(plan, self._shadows, places, self._choose)
         report = self._carry_out(step, opened, report)
         for name, _, new in plan.delta.services:
             if new is None and not plan.full:
@@ -97,7 +106,7 @@ class IpvsDataplane:
         inner = self._inner.dataplane_observe()
         held = read(self._open().ipvs, self._network)
         anything = bool(inner.frontends or inner.cluster_ips or inner.service_cidrs or held)
-        return observed(inner, held, self._network, self.scheduler, self._faults() if anything else iter(()))
+        return observed(inner, held, self._network, self._faults() if anything else iter(()))
 
     @hookimpl
     def dataplane_trace(self, packet: Packet) -> Trace:
@@ -146,10 +155,28 @@ class IpvsDataplane:
                 raise
         return self._sockets
 
+    def _choose(self, service: ServiceFrontends) -> str:
+        """The scheduler a service port asks for if the kernel has it, else the one for all."""
+        wanted = service.scheduler
+        return wanted if wanted and not self._refused[wanted] else self.scheduler
+
+    def _try_schedulers(self, ipvs: IpvsSocket, services: Iterable[ServiceFrontends]) -> None:
+        """Find out about schedulers nobody has asked for before; one the kernel lacks is reported once."""
+        for service in services:
+            wanted = service.scheduler
+            if wanted and wanted not in self._refused:
+                error = refused(ipvs, self._network, wanted)
+                self._refused[wanted] = error is not None
+                if error is not None:
+                    told = {"service": str(service.name), "scheduler": wanted, "reason": error.reason}
+                    kept = f"the service is served by {self.scheduler}"
+                    log.warning("scheduler_refused", extra=told | {"kept": kept, "remedy": error.remedy})
+
     def _prepare(self, opened: _Sockets) -> SyncReport:
         """Routes, settings and the guard, before anybody is led to a virtual server."""
         try:
             writes = environment.ensure(self._family, self._network)
+            writes += self._set_timeouts(opened.ipvs)
             if guard.intact(opened.netfilter, self._guard, self._network):
                 return SyncReport(writes=writes)
             operations = guard.create(self._guard, self._network)
@@ -157,6 +184,20 @@ class IpvsDataplane:
         except (OSError, RouteError) as error:
             raise SyncError(NAME, f"can't prepare the node for virtual servers: {error}") from error
         return SyncReport(1, writes + len(operations))
+
+    def _set_timeouts(self, ipvs: IpvsSocket) -> int:
+        """Have IPVS forget idle connections when it should; what can't be set stays (IPVS-03)."""
+        if not any(self._timeouts):
+            return 0
+        try:
+            held = ipvs.timeouts()
+            if self._timeouts.over(held) == held:
+                return 0
+            ipvs.set_timeouts(self._timeouts)
+        except OSError as error:
+            log.warning("timeouts_not_set", extra={"error": str(error), "kept": "the kernel's"})
+            return 0
+        return 1
 
     def _carry_out(self, step: Step, opened: _Sockets, done: SyncReport) -> SyncReport:
         """First whom packets may be led to, then where they are led, then whom they are led to no more."""

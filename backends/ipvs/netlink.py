@@ -33,6 +33,7 @@ from .servers import (
     Server,
     Service,
     Target,
+    Timeouts,
     Verb,
 )
 
@@ -57,6 +58,8 @@ _COMMANDS: dict[Verb, int] = {
     DELETE: 7,
 }
 _GET_SERVICE, _GET_DESTINATION = 4, 8
+_SET_CONFIG, _GET_CONFIG = 12, 13
+_TIMEOUTS = (4, 5, 6)  # IPVS_CMD_ATTR_TIMEOUT_TCP, …_TCP_FIN, …_UDP
 _SERVICE, _DESTINATION = 1, 2
 _FAMILY, _PROTOCOL, _ADDRESS, _PORT, _MARK, _SCHEDULER, _FLAGS, _TIMEOUT, _NETMASK = range(1, 10)
 _D_ADDRESS, _D_PORT, _D_METHOD, _D_WEIGHT, _D_UPPER, _D_LOWER = range(1, 7)
@@ -153,6 +156,42 @@ class IpvsSocket:
             method, weight = (unpack("=I", found[kind])[0] for kind in (_D_METHOD, _D_WEIGHT))
             destinations[target] = Destination(weight, method & _METHOD_MASK)
         return destinations
+
+    def timeouts(self) -> Timeouts:
+        """After how many seconds idle connections are forgotten.
+
+        Raises:
+            IpvsError: the kernel won't tell.
+        """
+        found = self._ask(_GET_CONFIG, 0, b"", "read the time-outs")
+        return Timeouts(*(unpack("=I", found[kind])[0] if kind in found else 0 for kind in _TIMEOUTS))
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Set those time-outs that are not 0.
+
+        Raises:
+            IpvsError: the kernel refused them.
+        """
+        given = b"".join(
+            attribute(kind, pack("=I", seconds))
+            for kind, seconds in zip(_TIMEOUTS, timeouts, strict=True)
+            if seconds
+        )
+        self._ask(_SET_CONFIG, _ACK, given, "set the time-outs")
+
+    def _ask(self, command: int, flags: int, attributes: bytes, what: str) -> dict[int, bytes]:
+        """The attributes of a request's one answer, none if it is but an acknowledgement."""
+        self._send(self._pack(command, flags, attributes))
+        for answer in receive(self._socket):
+            if answer.sequence != self._sequence:
+                continue
+            if answer.kind == _ERROR:
+                error, _, words = framing.parse_error(answer)
+                if error:
+                    raise IpvsError(error, what, words)
+                return {}
+            return table(answer.body, _GENL_SIZE)
+        raise OSError(ENOBUFS, f"{what}: no answer")
 
     def _resolve(self) -> int:
         """The number that generic netlink has given to IPVS."""

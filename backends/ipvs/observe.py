@@ -12,19 +12,17 @@ from .servers import MASQUERADING, Server, Servers, Service
 from .split import virtual_service
 
 
-def observed(
-    inner: Observed, held: Servers, network: Network, scheduler: str, faults: Iterator[str]
-) -> Observed:
+def observed(inner: Observed, held: Servers, network: Network, faults: Iterator[str]) -> Observed:
     """What table and virtual servers do together.
 
     ``inner`` is what the table does, ``held`` the virtual servers that are ours; ``faults`` joins what is
-    strange.
+    strange. Which scheduler a Service asked for, nothing here says: any will do.
     """
     reader = _Reader(held, network)
     frontends = {
         match: reader.frontend(match.protocol, frontend) for match, frontend in inner.frontends.items()
     }
-    strange = {*inner.strange, *faults, *reader.strange, *_strange(held, reader.used, scheduler)}
+    strange = {*inner.strange, *faults, *reader.strange, *_strange(held, reader.used)}
     return replace(inner, frontends=frontends, strange=tuple(sorted(strange)))
 
 
@@ -69,16 +67,12 @@ class _Reader:
         return lowest_terms(found) if found else frozenset()
 
 
-def _strange(held: Servers, used: set[Server], scheduler: str) -> Iterator[str]:
+def _strange(held: Servers, used: set[Server]) -> Iterator[str]:
     for server, service in held.items():
         if server not in used:
             yield f"virtual server {server} has no business here"
-        wanted = virtual_service((), scheduler)
-        if (service.scheduler, service.flags, service.timeout) != (
-            wanted.scheduler,
-            wanted.flags,
-            wanted.timeout,
-        ):
+        wanted = virtual_service((), service.scheduler)
+        if (service.flags, service.timeout) != (wanted.flags, wanted.timeout):
             yield f"virtual server {server} picks in another way"
         for target, destination in service.destinations.items():
             if destination.method != MASQUERADING or not destination.weight:

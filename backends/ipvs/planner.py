@@ -10,7 +10,7 @@ from pointsman.core.plan import Delta, ServiceChange, SyncPlan
 
 from .places import Places
 from .servers import Server, Servers, Service, Steps, steps
-from .split import servers, shadow
+from .split import Choose, servers, shadow
 
 
 class Step(NamedTuple):
@@ -25,14 +25,14 @@ class Step(NamedTuple):
     shadows: Map[ServicePortName, ServiceFrontends]
 
 
-def full(plan: SyncPlan, held: Servers, places: Places, scheduler: str) -> Step:
+def full(plan: SyncPlan, held: Servers, places: Places, choose: Choose) -> Step:
     """What differs between the virtual servers that are held and the plan; the table looks for itself."""
     shadows = Map[ServicePortName, ServiceFrontends]().mutate()
     wanted: dict[Server, Service] = {}
     for name in sorted(plan.desired.services):
         service = plan.desired.services[name]
         shadows[name] = shadow(service, places)
-        wanted |= servers(service, places, scheduler)
+        wanted |= servers(service, places, choose)
     finished = shadows.finish()
     requests = steps(held, wanted)
     if not plan.complete:  # what is beyond it has its turn later
@@ -42,7 +42,7 @@ def full(plan: SyncPlan, held: Servers, places: Places, scheduler: str) -> Step:
 
 
 def partial(
-    plan: SyncPlan, shadows: Map[ServicePortName, ServiceFrontends], places: Places, scheduler: str
+    plan: SyncPlan, shadows: Map[ServicePortName, ServiceFrontends], places: Places, choose: Choose
 ) -> Step:
     """What a delta changes; costs what changed. ``shadows`` are those of all service ports before."""
     after = shadows.mutate()
@@ -51,13 +51,13 @@ def partial(
     after_servers: dict[Server, Service] = {}
     for name, old, new in plan.delta.services:
         if old is not None:
-            before_servers |= servers(old, places, scheduler)
+            before_servers |= servers(old, places, choose)
         shadowed = None
         if new is None:
             del after[name]
         else:
             shadowed = after[name] = shadow(new, places)
-            after_servers |= servers(new, places, scheduler)
+            after_servers |= servers(new, places, choose)
         if shadowed != shadows.get(name):
             changes.append(ServiceChange(name, shadows.get(name), shadowed))
     finished = after.finish()

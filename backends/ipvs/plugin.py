@@ -1,25 +1,38 @@
 """The plugin that brings the backend ``ipvs``, and its settings."""
 
+from math import ceil
+
 from msgspec import Struct
 
 from pointsman.core.backend import BackendRegistry, BackendSpec, DataplaneSettings
 from pointsman.core.hookspecs import hookimpl
 
-from .split import DEFAULT_SCHEDULER
+from .servers import Timeouts
 
 
 class IpvsOptions(Struct, frozen=True, rename="camel"):
-    """What can be set: how IPVS picks endpoints (CFG-16), where empty means by `DEFAULT_SCHEDULER`."""
+    """What can be set: how IPVS picks endpoints (CFG-16), where empty means by `DEFAULT_SCHEDULER`.
+
+    The others are after how many seconds it forgets idle connections, where 0 leaves what is (CFG-17).
+    """
 
     scheduler: str = ""
+    tcp_timeout: float = 0
+    tcp_fin_timeout: float = 0
+    udp_timeout: float = 0
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The time-outs as IPVS has them, in whole seconds."""
+        given = (self.tcp_timeout, self.tcp_fin_timeout, self.udp_timeout)
+        return Timeouts(*(ceil(seconds) for seconds in given))
 
 
 def _make(settings: DataplaneSettings) -> object:
     # Imported late: whoever only lists the backends needn't pay for this one's netlink code.
     from .dataplane import IpvsDataplane
 
-    options = settings.options or IpvsOptions()
-    return IpvsDataplane(settings, options.scheduler or DEFAULT_SCHEDULER)
+    return IpvsDataplane(settings)
 
 
 @hookimpl

@@ -61,6 +61,15 @@ def _sctp(ipvs: IpvsSocket, server: Server, scheduler: str, features: Mapping[Fe
     return features.get(Feature.SCTP, SUPPORTED)
 
 
+def refused(ipvs: IpvsSocket, network: Network, scheduler: str) -> BackendUnavailable | None:
+    """Why the kernel makes no virtual server with a scheduler; None if it does."""
+    try:
+        _try(ipvs, Server(Protocol.TCP, network.address, _PORT), scheduler)
+    except BackendUnavailable as error:
+        return error
+    return None
+
+
 def _try(ipvs: IpvsSocket, server: Server, scheduler: str) -> None:
     with suppress(IpvsError):  # one that a probe left behind that was killed
         ipvs.commit([Request(DELETE_SERVICE, server)])

@@ -62,6 +62,18 @@ class Service(Struct, frozen=True):
 Servers = Mapping[Server, Service]
 
 
+class Timeouts(NamedTuple):
+    """After how many seconds IPVS forgets connections that are idle; 0 says nothing."""
+
+    tcp: int = 0
+    tcp_fin: int = 0
+    udp: int = 0
+
+    def over(self, held: "Timeouts") -> "Timeouts":
+        """What is there once these have been set where others were held."""
+        return Timeouts(*(own or other for own, other in zip(self, held, strict=True)))
+
+
 class Verb(NamedTuple):
     """What a request does: the word for it."""
 

@@ -7,6 +7,7 @@ A service port with session affinity stays with nftables as a whole, for only th
 what is remembered, for just as long as was asked (AFF-01, AFF-02).
 """
 
+from collections.abc import Callable
 from math import gcd
 
 from msgspec.structs import replace
@@ -21,6 +22,9 @@ MH_FLAGS = 0x8 | 0x10
 
 DEFAULT_SCHEDULER = "mh"
 
+Choose = Callable[[ServiceFrontends], str]
+"""Which scheduler a service port gets."""
+
 
 def shadow(service: ServiceFrontends, places: Places) -> ServiceFrontends:
     """A service port as nftables is to see it."""
@@ -30,15 +34,16 @@ def shadow(service: ServiceFrontends, places: Places) -> ServiceFrontends:
         service,
         cluster=_stand_in(service, Pool.CLUSTER, places),
         local=_stand_in(service, Pool.LOCAL, places),
+        scheduler="",
     )
 
 
-def servers(service: ServiceFrontends, places: Places, scheduler: str) -> dict[Server, Service]:
+def servers(service: ServiceFrontends, places: Places, choose: Choose) -> dict[Server, Service]:
     """The virtual servers of a service port."""
     if service.affinity:
         return {}
     return {
-        places.of(Owner(service.name, pool)): virtual_service(members, scheduler)
+        places.of(Owner(service.name, pool)): virtual_service(members, choose(service))
         for pool in Pool
         if (members := _members(service, pool))
     }

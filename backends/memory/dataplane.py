@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pointsman.core.addresses import collapse
 from pointsman.core.backend import DataplaneSettings, Observed, ObservedAnswer, ObservedFrontend, lowest_terms
 from pointsman.core.errors import ResyncRequired, SyncError
-from pointsman.core.features import SUPPORTED, Capabilities, Feature
+from pointsman.core.features import SUPPORTED, Capabilities, Feature, Level, Support
 from pointsman.core.hookspecs import hookimpl
 from pointsman.core.model import (
     Answer,
@@ -39,7 +39,8 @@ class MemoryDataplane:
 
     @hookimpl
     def dataplane_probe(self) -> Capabilities:
-        return Capabilities(dict.fromkeys(Feature, SUPPORTED))
+        schedulers = Support(Level.UNSUPPORTED, "endpoints are picked at random, by weight")
+        return Capabilities({**dict.fromkeys(Feature, SUPPORTED), Feature.SCHEDULERS: schedulers})
 
     @hookimpl
     def dataplane_sync(self, plan: SyncPlan) -> SyncReport:

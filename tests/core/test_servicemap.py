@@ -3,7 +3,7 @@
 import pytest
 
 from pointsman.core.addresses import IPFamily, parse_address
-from pointsman.core.annotations import DRAIN, WEIGHTS, Weights
+from pointsman.core.annotations import DRAIN, SCHEDULER, WEIGHTS, Weights
 from pointsman.core.endpointsmap import EndpointsMap
 from pointsman.core.model import NamespacedName
 from pointsman.core.servicemap import ServiceMap, ServicePort
@@ -16,7 +16,7 @@ WEB = NamespacedName(NAMESPACE, "web")
 def read(**annotations: str) -> tuple[ServicePort, list[str]]:
     """A Service's one port as it is kept, and the fields that were wrong."""
     services = ServiceMap(IPFamily.IPV4)
-    names = {"weights": WEIGHTS, "drain": DRAIN}
+    names = {"weights": WEIGHTS, "drain": DRAIN, "scheduler": SCHEDULER}
     metadata = {"annotations": {names[key]: text for key, text in annotations.items()}}
     rejections = services.update(service(metadata=metadata))
     (port,) = services.current[WEB]
@@ -24,16 +24,19 @@ def read(**annotations: str) -> tuple[ServicePort, list[str]]:
 
 
 def test_annotations_are_read() -> None:
-    port, wrong = read(weights="2,10.0.0.1=5", drain="30")
+    port, wrong = read(weights="2,10.0.0.1=5", drain="30", scheduler="lc")
     assert port.weights == Weights(2, ((parse_address("10.0.0.1"), 5),))
     assert port.drain == 30
+    assert port.scheduler == "lc"
     assert wrong == []
 
 
-@pytest.mark.parametrize("annotations", [{"weights": "heavy"}, {"drain": "soon"}, {"drain": "-1"}])
+@pytest.mark.parametrize(
+    "annotations", [{"weights": "heavy"}, {"drain": "soon"}, {"drain": "-1"}, {"scheduler": "l c"}]
+)
 def test_annotations_that_cannot_be_read_are_reported_and_ignored(annotations: dict[str, str]) -> None:
     port, wrong = read(**annotations)
-    assert (port.weights, port.drain) == (Weights(), 0)
+    assert (port.weights, port.drain, port.scheduler) == (Weights(), 0, "")
     assert len(wrong) == 1
     assert wrong[0].startswith("$.metadata.annotations[pointsman.dev/")
 

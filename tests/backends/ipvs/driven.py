@@ -7,6 +7,7 @@ import pytest
 from pointsman.backends.ipvs.dataplane import IpvsDataplane
 from pointsman.backends.ipvs.netlink import IpvsSocket
 from pointsman.backends.ipvs.places import block
+from pointsman.backends.ipvs.plugin import IpvsOptions
 from pointsman.backends.ipvs.servers import Request, Server, Service
 from pointsman.backends.ipvs.state import read
 from pointsman.conformance.lab import Namespace
@@ -23,11 +24,11 @@ T = TypeVar("T")
 class Driven:
     """A dataplane and the model that it holds."""
 
-    def __init__(self, namespace: Namespace, family: IPFamily, scheduler: str = "mh") -> None:
+    def __init__(self, namespace: Namespace, family: IPFamily, options: IpvsOptions = IpvsOptions()) -> None:
         self.namespace = namespace
         self.family = family
         self.network = block(family, INSTANCE)
-        self._scheduler = scheduler
+        self._options = options
         self.dataplane = self._make()
         self.model = Model(NodeContext(family))
         try:
@@ -36,7 +37,7 @@ class Driven:
             pytest.skip(str(error))
 
     def _make(self) -> IpvsDataplane:
-        return IpvsDataplane(DataplaneSettings(self.family, INSTANCE), self._scheduler)
+        return IpvsDataplane(DataplaneSettings(self.family, INSTANCE, self._options))
 
     def sync(self, desired: Model, *, full: bool = False) -> SyncReport:
         """Bring the kernel to a model."""

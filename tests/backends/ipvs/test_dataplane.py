@@ -10,6 +10,7 @@ from pyroute2 import IPRoute
 
 from pointsman.backends.ipvs import environment
 from pointsman.backends.ipvs.netlink import IpvsError, IpvsSocket
+from pointsman.backends.ipvs.plugin import IpvsOptions
 from pointsman.backends.ipvs.servers import (
     ADD,
     ADD_SERVICE,
@@ -22,6 +23,7 @@ from pointsman.backends.ipvs.servers import (
     Server,
     Service,
     Target,
+    Timeouts,
 )
 from pointsman.backends.memory.oracle import Oracle
 from pointsman.backends.nftables.netlink import messages
@@ -33,6 +35,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import Observed, expected
 from pointsman.core.model import Model, Protocol
 from pointsman.core.packet import Verdict
+from pointsman.core.plan import advance
 from tests import strategies
 from tests.backends.ipvs.driven import INSTANCE, Driven
 from tests.backends.nftables.models import seed
@@ -171,11 +174,6 @@ def _tunnel(kernel: Driven) -> None:
     kernel.request(Request(SET, server, None, min(service.destinations), Destination(1, 3)))
 
 
-def _reschedule(kernel: Driven) -> None:
-    server, service = _server_of(kernel)
-    kernel.request(Request(SET_SERVICE, server, Service("rr", 0, service.destinations)))
-
-
 def _add_server(kernel: Driven) -> None:
     server, _ = _server_of(kernel)
     kernel.request(Request(ADD_SERVICE, server._replace(port=server.port ^ 1), Service("rr", 0, {})))
@@ -198,7 +196,6 @@ DAMAGES: list[Callable[[Driven], None]] = [
     _drop_destination,
     _quiesce,
     _tunnel,
-    _reschedule,
     _add_server,
     _add_destination,
     _forget_conntrack,
@@ -213,6 +210,57 @@ def test_damage_is_seen_and_mended(kernel: Driven, damage: Callable[[Driven], No
     assert kernel.sync(kernel.model, full=True).writes > 0
     assert kernel.observe() == expected(kernel.model)
     assert kernel.sync(kernel.model, full=True).writes == 0
+
+
+def test_another_scheduler_is_set_right_by_the_next_full_sync(kernel: Driven) -> None:
+    """It doesn't change what the model says of a service, so no read-back tells."""
+    kernel.sync(seed(kernel.family), full=True)
+    server, service = _server_of(kernel)
+    kernel.request(Request(SET_SERVICE, server, Service("rr", 0, service.destinations)))
+    assert kernel.sync(kernel.model, full=True).writes > 0
+    assert _server_of(kernel) == (server, service)
+
+
+def test_a_service_may_ask_for_a_scheduler_and_one_that_is_not_there_is_told_once(
+    kernel: Driven, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = seed(kernel.family)
+    kernel.sync(model, full=True)
+    [(name, service)] = model.services.items()
+    for asked, got in (("lc", "lc"), ("nonesuch", "mh"), ("wrr", "wrr"), ("nonesuch", "mh"), ("", "mh")):
+        model, _ = advance(model, [(name, replace(service, scheduler=asked))], model.node)
+        kernel.sync(model)
+        assert _server_of(kernel)[1].scheduler == got
+        assert kernel.sync(model, full=True).writes == 0
+        assert kernel.observe() == expected(model)
+    told = [record for record in caplog.records if record.message == "scheduler_refused"]
+    assert [record.__dict__["scheduler"] for record in told] == ["nonesuch"]
+
+
+def test_IPVS_03_timeouts_are_set_and_those_that_are_0_stay(namespace: Namespace) -> None:
+    plain = Driven(namespace, IPFamily.IPV4)
+    try:
+        plain.sync(seed(IPFamily.IPV4), full=True)
+        before = namespace.run(_timeouts)
+        assert all(before)
+    finally:
+        plain.close()
+    kernel = Driven(namespace, IPFamily.IPV4, IpvsOptions(tcp_timeout=901.5, udp_timeout=77))
+    try:
+        assert kernel.sync(seed(IPFamily.IPV4), full=True).writes
+        assert namespace.run(_timeouts) == Timeouts(902, before.tcp_fin, 77)
+        kernel.restart()
+        assert kernel.sync(kernel.model, full=True).writes == 0
+    finally:
+        kernel.close()
+
+
+def _timeouts() -> Timeouts:
+    ipvs = IpvsSocket()
+    try:
+        return ipvs.timeouts()
+    finally:
+        ipvs.close()
 
 
 def test_foreign_virtual_servers_are_left_alone(kernel: Driven) -> None:

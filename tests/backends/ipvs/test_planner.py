@@ -25,12 +25,16 @@ from pointsman.backends.ipvs.servers import (
 )
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import expected
-from pointsman.core.model import Model, NodeContext, Protocol
+from pointsman.core.model import Model, NodeContext, Protocol, ServiceFrontends
 from pointsman.core.plan import Delta, SyncPlan
 from tests.strategies import families, histories
 
-SCHEDULER = "mh"
 Held = dict[Server, Service]
+
+
+def by_scheduler(service: ServiceFrontends) -> str:
+    """As with a kernel that has lc and no other but the one for all."""
+    return "lc" if service.scheduler == "lc" else "mh"
 
 
 class Refused(Exception):
@@ -104,11 +108,11 @@ class Process:
     def full(self, desired: Model) -> Step:
         self._places = Places(self.network)
         plan = SyncPlan(self.family, desired, Delta(), full=True)
-        return self._do(full(plan, self.held, self._places, SCHEDULER))
+        return self._do(full(plan, self.held, self._places, by_scheduler))
 
     def partial(self, desired: Model, delta: Delta) -> Step:
         plan = SyncPlan(self.family, desired, delta, full=False)
-        step = self._do(partial(plan, self._shadows, self._places, SCHEDULER))
+        step = self._do(partial(plan, self._shadows, self._places, by_scheduler))
         for name, _, new in delta.services:
             if new is None:
                 self._places.leave(name)
@@ -129,7 +133,7 @@ def test_table_and_virtual_servers_together_are_the_model(family: IPFamily, data
     for desired, delta in data.draw(histories(family)):
         step = process.partial(desired, delta)
         table = table if step.table is None else step.table.desired
-        found = observed(expected(table), process.held, process.network, SCHEDULER, iter(()))
+        found = observed(expected(table), process.held, process.network, iter(()))
         assert found == expected(desired)
         again = Process(family, process.held).full(desired)
         assert again.requests == ([], [])
@@ -155,7 +159,7 @@ def test_an_early_part_takes_nothing_away(family: IPFamily, data: st.DataObject)
     desired, _ = data.draw(histories(family, max_size=1))[-1]
     held = data.draw(states)
     plan = SyncPlan(family, desired, Delta(), full=True, complete=False)
-    step = full(plan, held, Places(block(family, "pointsman")), SCHEDULER)
+    step = full(plan, held, Places(block(family, "pointsman")), by_scheduler)
     after = carry_out(carry_out(held, step.requests.make), step.requests.clear)
     assert held.items() <= after.items()
 

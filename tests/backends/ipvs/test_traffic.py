@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from pointsman.backends.ipvs.places import Owner, Places
+from pointsman.backends.ipvs.plugin import IpvsOptions
 from pointsman.conformance.lab import (
     NODE,
     SERVICE_CIDRS,
@@ -66,7 +67,7 @@ class Case:
         network = parse_network(SERVICE_CIDRS[family])
         self._vip = network.address[:-1] + b"\x0a"
         self.vip = format_address(self._vip)
-        self.kernel = Driven(lab.node, family, scheduler)
+        self.kernel = Driven(lab.node, family, IpvsOptions(scheduler=scheduler))
 
     def serve(self, protocol: Protocol, pods: dict[str, int], *, full: bool = False) -> None:
         """Have the service answered by some pods, each with its weight."""

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from pointsman.backends.memory.plugin import SPEC
 from pointsman.core.backend import DataplaneSettings, Observed, expected
 from pointsman.core.errors import ResyncRequired, SyncError
-from pointsman.core.features import SUPPORTED, Feature
+from pointsman.core.features import SUPPORTED, Feature, Level
 from pointsman.core.model import (
     Frontend,
     FrontendKind,
@@ -55,9 +55,11 @@ def api(cluster: Cluster, address: bytes) -> ServiceFrontends:
     return ServiceFrontends(name=API, frontends=(frontend,), cluster=(cluster.remote,))
 
 
-def test_it_can_do_everything(dataplane: Dataplane) -> None:
+def test_it_can_do_everything_but_pick_in_other_ways(dataplane: Dataplane) -> None:
     capabilities = dataplane.probe()
-    assert {capabilities.support(feature) for feature in Feature} == {SUPPORTED}
+    others = set(Feature) - {Feature.SCHEDULERS}
+    assert {capabilities.support(feature) for feature in others} == {SUPPORTED}
+    assert capabilities.support(Feature.SCHEDULERS).level is Level.UNSUPPORTED
 
 
 def test_before_the_first_plan_it_holds_nothing_and_leaves_all_alone(

@@ -77,7 +77,7 @@ def test_where_all_is_there_all_is_supported_but_node_ports_on_loopback(
     monkeypatch.setattr(probe, "NetfilterSocket", Kernel)
     found = probe.probe(layout(family, "pointsman"))
     missing = {feature for feature in Feature if found.support(feature).level is not Level.SUPPORTED}
-    assert missing == {Feature.LOCALHOST_NODE_PORTS}
+    assert missing == {Feature.LOCALHOST_NODE_PORTS, Feature.SCHEDULERS}
     assert not missing & CORE
     assert "SVC-NP-07" in found.support(Feature.LOCALHOST_NODE_PORTS).reason
 
