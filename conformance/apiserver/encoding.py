@@ -29,7 +29,8 @@ def ordered(manifest: Mapping[str, Any], resource: Resource) -> Manifest:
     filled = _filled(manifest, resource.empty)
     for field in ("kind", "apiVersion"):
         filled.pop(field, None)
-    return _in_order(filled, resource.shape)
+    in_order: Manifest = _in_order(filled, resource.shape)
+    return in_order
 
 
 def bookmark(resource: Resource, revision: int, *, initial_events_end: bool) -> bytes:

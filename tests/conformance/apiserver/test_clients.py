@@ -47,7 +47,7 @@ def kubectl(server: ApiServer, tmp_path: Path) -> Kubectl:
 def test_the_official_client_lists_and_reads(server: ApiServer, python: Any) -> None:
     for name in "abc":
         server.put(service(name))
-    core = api.CoreV1Api(python)
+    core: Any = api.CoreV1Api(python)
     assert [one.metadata.name for one in core.list_service_for_all_namespaces().items] == list("abc")
     assert core.read_namespaced_service("b", "default").spec.cluster_ip == "10.96.0.10"
     page = core.list_namespaced_service("default", limit=2)
@@ -58,7 +58,7 @@ def test_the_official_client_lists_and_reads(server: ApiServer, python: Any) -> 
 
 
 def test_the_official_client_watches(server: ApiServer, python: Any) -> None:
-    core = api.CoreV1Api(python)
+    core: Any = api.CoreV1Api(python)
     server.put(service("a"))
     seen = []
     for event in watch.Watch().stream(core.list_service_for_all_namespaces, timeout_seconds=10):
@@ -73,7 +73,7 @@ def test_the_official_client_watches(server: ApiServer, python: Any) -> None:
 
 
 def test_the_official_client_changes_things(server: ApiServer, python: Any) -> None:
-    discovery = api.DiscoveryV1Api(python)
+    discovery: Any = api.DiscoveryV1Api(python)
     manifest = objects.endpoint_slice("web-1", "web", "IPv4", [], [objects.target(8080)])
     created = discovery.create_namespaced_endpoint_slice("default", manifest)
     with pytest.raises(api.ApiException, match="Conflict"):
@@ -94,7 +94,7 @@ def test_events_stay_where_tests_can_look(server: ApiServer, python: Any) -> Non
         "reason": "Starting",
         "type": "Normal",
     }
-    core = api.CoreV1Api(python)
+    core: Any = api.CoreV1Api(python)
     created = core.create_namespaced_event("default", event)
     core.patch_namespaced_event(created.metadata.name, "default", {"count": 2})
     [known] = server.objects("Event", "v1")
@@ -163,12 +163,8 @@ def test_kubectl_applies_slices(server: ApiServer, kubectl: Kubectl) -> None:
 @pytest.mark.program("kubectl")
 def test_kubectl_watches(server: ApiServer, tmp_path: Path) -> None:
     server.put(service("a"))
-    arguments = [
-        "--kubeconfig",
-        server.kubeconfig(tmp_path / "kubeconfig"),
-        "--cache-dir",
-        tmp_path / "cache",
-    ]
+    kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+    arguments = ["--kubeconfig", str(kubeconfig), "--cache-dir", str(tmp_path / "cache")]
     with subprocess.Popen(
         ["kubectl", *arguments, "get", "svc", "-w", "--no-headers"], stdout=subprocess.PIPE, text=True
     ) as watching:

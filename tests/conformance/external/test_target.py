@@ -1,4 +1,4 @@
-"""Programs as targets, in runs of the suite: those that serve, that serve wrongly, and that don't come to it."""
+"""Programs as targets, in runs of the suite: that serve, that serve wrongly, and that don't come to it."""
 
 import sys
 from pathlib import Path
