@@ -26,7 +26,7 @@ class Kernel:
         self.variant = variant
         self.family = family
         self.model = Model(NodeContext(family))
-        self.restart()
+        self.dataplane = IptablesDataplane(self.settings, self.variant)
 
     def sync(self, desired: Model, *, full: bool = False, complete: bool = True) -> int:
         """Bring the kernel to a model; how much was written."""
@@ -40,6 +40,7 @@ class Kernel:
 
     def restart(self) -> None:
         """A new process with nothing in memory; the kernel keeps what it has."""
+        self.namespace.run(self.dataplane.dataplane_close)
         self.dataplane = IptablesDataplane(self.settings, self.variant)
 
     def command(self, *arguments: str) -> str:

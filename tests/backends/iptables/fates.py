@@ -24,11 +24,15 @@ def fate(model: Model, packet: Packet) -> Verdict:
 def fates(old: Model, new: Model, packet: Packet) -> tuple[Verdict, ...]:
     """What a packet may meet on the way from one model to another.
 
-    Whoever asks for a service that goes may be refused before the node forgets that it had the address.
+    Whoever asks for a service that goes may be refused before the node forgets that it had the address; one
+    that comes may be guarded already while it isn't there yet.
     """
     before, after = fate(old, packet), fate(new, packet)
-    if before.action is Action.FORWARD and after.action is not Action.FORWARD:
+    served = [verdict.action is Action.FORWARD for verdict in (before, after)]
+    if served == [True, False]:
         return before, after, Verdict(Action.REJECT)
+    if served == [False, True]:
+        return before, after, Verdict(Action.DROP)
     return before, after
 
 

@@ -57,7 +57,6 @@ def test_the_kernel_holds_what_was_meant_through_any_history(
             kernel.sync(model, full=number == 0)
             assert kernel.observe() == expected(model)
             assert kernel.sync(model, full=True) == 0
-        kernel.namespace.run(kernel.dataplane.dataplane_close)
         kernel.restart()
         assert kernel.sync(kernel.model, full=True) == 0
         assert namespace.run(kernel.dataplane.dataplane_cleanup)

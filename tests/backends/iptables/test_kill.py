@@ -32,10 +32,10 @@ pytestmark = [
     pytest.mark.program("iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft"),
 ]
 
-KILLS = int(os.environ.get("POINTSMAN_KILLS", "20"))
+KILLS = int(os.environ.get("POINTSMAN_KILLS", "12"))
 ROOT = Path(__file__).parents[3]
 AT_LEAST_STARTED = 60.0
-LONG_ENOUGH = 0.7
+LONG_ENOUGH = 0.5
 AT_REST = 30.0
 
 
