@@ -1,0 +1,1 @@
+"""Metrics: kube-proxy's, by their names, and ours beside them."""
