@@ -1,0 +1,41 @@
+"""Least privilege: with CAP_NET_ADMIN alone, on read-only filesystems, it syncs and serves."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pointsman.conformance.lab.netns import Namespace
+from tests.conftest import SBIN
+
+from .manifests import folder
+from .processes import POINTSMAN, running
+
+# What a container runtime does: everything read-only, one capability, no way to get another.
+CONFINED = """
+set -e
+mount --make-rprivate /
+mount --rbind / /
+for place in $(awk '{print $5}' /proc/self/mountinfo); do
+    mount -o remount,bind,ro "$place" 2>/dev/null || true
+done
+! touch "$1/written" 2>/dev/null
+shift
+exec setpriv --no-new-privs --inh-caps=-all,+net_admin --bounding-set=-all,+net_admin "$@"
+"""
+
+
+@pytest.mark.netns
+@pytest.mark.program("nft", "setpriv", "unshare", "mount", "awk")
+def test_it_serves_with_one_capability_and_nothing_writable(tmp_path: Path) -> None:
+    objects = folder(tmp_path / "objects")
+    confined = ["unshare", "--mount", "sh", "-c", CONFINED, "sh", str(tmp_path), *POINTSMAN]
+    arguments = ["run", f"--source=files:{objects}", "--proxy-mode=nftables", "--hostname-override=node-a"]
+    with Namespace("node") as node, running(*arguments, program=confined, popen=node.popen) as process:
+        process.wait_for("ready")
+        path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
+        held = node.run(subprocess.check_output, ["nft", "list", "ruleset"], env={"PATH": path}, text=True)
+        assert "10.96.0.10" in held
+        assert process.end() == 0
+    assert not (tmp_path / "written").exists()
