@@ -40,6 +40,9 @@ class BackendSpec(Struct, frozen=True):
 
     ``kin`` names other backends whose kernel objects are the same: to clean up after one is to remove what
     the other needs.
+
+    ``conntrack`` says that the kernel's connection tracking holds this dataplane's connections: the daemon then
+    sets it up as configured, for the whole machine, and takes UDP flows out of it (CT-01…CT-09).
     """
 
     name: str
@@ -48,6 +51,7 @@ class BackendSpec(Struct, frozen=True):
     simulated: bool = False
     options: type[Struct] | None = None
     kin: frozenset[str] = frozenset()
+    conntrack: bool = False
 
 
 class BackendRegistry:

@@ -30,6 +30,10 @@ def pointsman_register_backends(registry: BackendRegistry) -> None:
     summary = "kube-proxy's chains, dispatched by a tree"
     kin = frozenset({"iptables", "iptables-legacy", "iptables-nft"})
     on = f"{summary}, on"
-    registry.add(BackendSpec("iptables", f"{on} the variant that this node uses", _make, kin=kin))
-    registry.add(BackendSpec("iptables-legacy", f"{on} iptables-legacy", _make_legacy, kin=kin))
-    registry.add(BackendSpec("iptables-nft", f"{on} iptables-nft", _make_nft, kin=kin))
+    registry.add(
+        BackendSpec("iptables", f"{on} the variant that this node uses", _make, kin=kin, conntrack=True)
+    )
+    registry.add(
+        BackendSpec("iptables-legacy", f"{on} iptables-legacy", _make_legacy, kin=kin, conntrack=True)
+    )
+    registry.add(BackendSpec("iptables-nft", f"{on} iptables-nft", _make_nft, kin=kin, conntrack=True))

@@ -39,4 +39,4 @@ def _make(settings: DataplaneSettings) -> object:
 def pointsman_register_backends(registry: BackendRegistry) -> None:
     """See `Acquire.pointsman_register_backends`."""
     summary = "endpoints picked by IPVS behind flat nftables maps, all over netlink"
-    registry.add(BackendSpec("ipvs", summary, _make, options=IpvsOptions))
+    registry.add(BackendSpec("ipvs", summary, _make, options=IpvsOptions, conntrack=True))

@@ -14,4 +14,5 @@ def _make(settings: DataplaneSettings) -> object:
 @hookimpl
 def pointsman_register_backends(registry: BackendRegistry) -> None:
     """See `Acquire.pointsman_register_backends`."""
-    registry.add(BackendSpec("nftables", "flat maps over netlink, one table per family", _make))
+    summary = "flat maps over netlink, one table per family"
+    registry.add(BackendSpec("nftables", summary, _make, conntrack=True))

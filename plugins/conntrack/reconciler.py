@@ -41,6 +41,10 @@ log = logging.getLogger(__name__)
 Reconciled = Callable[[IPFamily, float, int], None]
 
 
+def _unheard(family: IPFamily, seconds: float, deleted: int) -> None:
+    """Nobody wants to know."""
+
+
 class Flows(Protocol):
     """What `Table` is to the reconciler."""
 
@@ -66,7 +70,7 @@ class Reconciler:
     def __init__(
         self,
         families: Iterable[IPFamily],
-        reconciled: Reconciled,
+        reconciled: Reconciled = _unheard,
         *,
         table: Callable[[], Flows] = Table,
         room: Callable[[], Occupancy] = occupancy,

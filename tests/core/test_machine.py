@@ -25,6 +25,7 @@ from pointsman.core.engine import IDLE_SECONDS, KINDS
 from pointsman.core.errors import ResyncRequired, SyncError
 from pointsman.core.model import NamespacedName
 from pointsman.core.plan import Facts
+from pointsman.core.startup import NodeUnfit
 
 from . import strategies
 from .fakes import Bench
@@ -113,7 +114,10 @@ class EngineMachine(RuleBasedStateMachine):
         """An object is added or changed."""
         self.last = key_of(item), self.objects.get(key_of(item))
         self.objects[key_of(item)] = item
-        self.bench.engine.updated(item)
+        try:
+            self.bench.engine.updated(item)
+        except NodeUnfit:
+            self.restart()  # as whoever looks after the process does (IN-NODE-05)
 
     def drop(self, key: Key) -> None:
         """An object is gone."""

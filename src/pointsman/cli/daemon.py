@@ -5,6 +5,7 @@ starts it, and leaves its stop with ``ends``; then call it from `serve`, where t
 """
 
 import logging
+import time
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,10 +17,14 @@ from pointsman.core.audit import Auditor, AuditThread
 from pointsman.core.backend import DataplaneSettings
 from pointsman.core.config import ProxyConfig
 from pointsman.core.engine import Engine
+from pointsman.core.events import Event
 from pointsman.core.loop import EventLoop
+from pointsman.core.model import NamespacedName
 from pointsman.core.plugins import Dataplane, Plugins
 from pointsman.core.source import Source
+from pointsman.core.startup import NodePatience
 from pointsman.core.unsupported import UnsupportedFeatures
+from pointsman.plugins.conntrack.reconciler import Reconciler
 from pointsman.plugins.interface_addresses import InterfaceAddresses
 
 from .announcements import FirstSync, announce, warn
@@ -56,6 +61,7 @@ def serve(decided: Decided, plugins: Plugins) -> None:
         engine = _engine(decided, plugins, ends)
         plugins.register(UnsupportedFeatures(decided.selection.capabilities, engine.rejections))
         plugins.register(FirstSync(config.families, _succession(decided, plugins, ends).start))
+        _reconcile_flows(decided, plugins, ends)
         ends.callback(plugins.shutdown)
         loop = EventLoop(engine)
         received = stop_on_signals(loop)
@@ -66,6 +72,7 @@ def serve(decided: Decided, plugins: Plugins) -> None:
         _follow_addresses(loop, engine, ends)
         ends.callback(decided.source.stop)
         decided.source.start(loop)
+        plugins.event(Event("Node", NamespacedName("", config.node_name), "Normal", "Starting", ""))
         _keep_watch(loop, engine, decided.selection, plugins, ends)
         loop.run()
         log.info("stopping", extra={"signal": received[0].name, "kept": "the rules; they go on serving"})
@@ -88,9 +95,21 @@ def _engine(decided: Decided, plugins: Plugins, ends: ExitStack) -> Engine:
         settings = DataplaneSettings(family, config.instance, options, config.sync_period)
         dataplanes[family] = Dataplane(decided.selection.spec, settings)
         ends.callback(dataplanes[family].close)
-    engine = Engine(decided.config, dataplanes, plugins)
+    # Objects from a file may well do without a Node; an API server has one, or will have soon (IN-NODE-04).
+    patience = NodePatience(decided.config, time.monotonic) if decided.api_server else None
+    engine = Engine(decided.config, dataplanes, plugins, patience=patience)
     engine.probe()
     return engine
+
+
+def _reconcile_flows(decided: Decided, plugins: Plugins, ends: ExitStack) -> None:
+    """Have UDP flows follow their Services' endpoints (CT-01), where it is conntrack that holds them."""
+    if not decided.selection.spec.conntrack:
+        return
+    reconciler = Reconciler(decided.config.families)
+    plugins.register(reconciler, "conntrack reconciler")
+    ends.callback(reconciler.stop)
+    reconciler.start()
 
 
 def _watch_configuration(loop: EventLoop, chosen: Effective, ends: ExitStack) -> None:

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace, plugins: Plugins) -> int:
 
 def _serve(chosen: Effective, plugins: Plugins) -> int:
     from .daemon import Decided, serve
+    from .preparation import as_the_kernel_is, prepare_kernel, prepare_process
 
     config = chosen.config
     asked = proxy_config(config, config.mode or DEFAULT_MODE, families(config.pointsman.ip_family))
@@ -75,8 +76,11 @@ def _serve(chosen: Effective, plugins: Plugins) -> int:
         raise Problems(problems)
     settled = proxy_config(config, selection.spec.name, tuple(selection.capabilities))
     plugins.configure(settled)
+    prepare_kernel(selection, config)
     if chosen.commands["--init-only"]:
         return 0
+    prepare_process(config)
+    settled = as_the_kernel_is(selection, settled)
     kind, argument = source_of(config)
     api_server: ApiClient | None = None
     if kind == KUBERNETES_SOURCE:
