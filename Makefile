@@ -35,9 +35,10 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) .tox build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The iptables backend runs iptables' programs; nft is for tests alone, which compare what they read with it.
+# The iptables backend runs iptables' programs, and python-iptables, which it uses if it can be built, needs a
+# compiler and Python's headers; nft is for tests alone, which compare what they read with it.
 programs:
-	@for program in nft:nftables iptables:iptables; do \
+	@for program in nft:nftables iptables:iptables gcc:gcc python3-config:python3-dev; do \
 		command -v $${program%:*} >/dev/null || test -x /usr/sbin/$${program%:*} || echo $${program#*:}; \
 	done | while read -r package; do \
 		$(MAKE) --no-print-directory debian-$$package \

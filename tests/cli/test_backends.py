@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from pointsman.core.features import Feature
+from pointsman.cli.backends import _remarks
+from pointsman.core.addresses import IPFamily
+from pointsman.core.features import Capabilities, Feature
 
 from .paper import Paper
 from .processes import distribution, pointsman
@@ -51,6 +53,15 @@ def test_the_tables_say_the_same(tmp_path: Path) -> None:
     text = " ".join(done.stdout.split())
     assert "paper paper-backend 2.1 works no: there is no paper; buy some writes everything down" in text
     assert "IPv4: not-implemented: comes with paper 2" in text
+
+
+def test_remarks_are_told_by_family_where_only_some_have_them() -> None:
+    outcomes = {
+        IPFamily.IPV4: Capabilities({}, remarks=("works by pigeon", "has no ink")),
+        IPFamily.IPV6: Capabilities({}, remarks=("works by pigeon",)),
+    }
+
+    assert _remarks(outcomes) == ("works by pigeon", "IPv4: has no ink")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])

@@ -72,6 +72,7 @@ def _outcome_data(outcome: Capabilities | BackendUnavailable) -> Mapping[str, ob
     supports = {feature: outcome.support(feature) for feature in Feature}
     return {
         "works": True,
+        "remarks": list(outcome.remarks),
         "features": {
             feature.value: {"level": support.level.value, "reason": support.reason}
             for feature, support in supports.items()
@@ -100,6 +101,21 @@ def _print_tables(surveys: Surveys) -> None:
     for feature in Feature:
         table.add_row(feature.value, *(Text(_level(outcomes, feature)) for _, outcomes in surveys))
     console.print(table)
+    for spec, outcomes in surveys:
+        for remark in _remarks(outcomes):
+            console.print(Text(f"{spec.name}: {remark}"))
+
+
+def _remarks(outcomes: Outcomes) -> tuple[str, ...]:
+    """What a backend has to say of how it works here, told by family only where they differ."""
+    told: dict[str, list[str]] = {}
+    for family, outcome in outcomes.items():
+        for remark in outcome.remarks if isinstance(outcome, Capabilities) else ():
+            told.setdefault(remark, []).append(str(family))
+    whole = len(outcomes)
+    return tuple(
+        remark if len(where) == whole else f"{', '.join(where)}: {remark}" for remark, where in told.items()
+    )
 
 
 def _works(outcome: Capabilities | BackendUnavailable) -> str:
