@@ -11,7 +11,7 @@ from pointsman.core.config import ProxyConfig
 from pointsman.core.engine import Engine
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
-from pointsman.core.model import Match, NamespacedName, ServicePortName
+from pointsman.core.model import Match, Model, NamespacedName, ServicePortName
 from pointsman.core.packet import Packet, Trace
 from pointsman.core.plan import Delta, Facts, SyncPlan, SyncReport
 from pointsman.core.plugins import Dataplane, Plugins
@@ -219,13 +219,17 @@ class Proxy:
         """The oracle's word on a packet."""
         return self._oracles[self._family(packet)].trace(packet)
 
+    def model(self, family: IPFamily) -> Model:
+        """What the dataplane was told last."""
+        return self._engine.families[family].proxy.applied
+
     def facts(self, family: IPFamily) -> Facts:
         """What the engine knows beside the model, as of the last sync."""
         return self._engine.families[family].proxy.applied_facts
 
     def owner(self, packet: Packet) -> ServicePortName | None:
         """The service port that a packet is for, if it is for any."""
-        model = self._engine.families[self._family(packet)].proxy.applied
+        model = self.model(self._family(packet))
         owners = {frontend.match: service.name for service, frontend in model.frontends()}
         if packet.protocol is None:
             return None
@@ -236,8 +240,7 @@ class Proxy:
     def observations(self) -> Iterator[tuple[IPFamily, Observed, Observed]]:
         """For each family, what its dataplane holds and what it has to."""
         for family, dataplane in self._dataplanes.items():
-            model = self._engine.families[family].proxy.applied
-            yield family, self._subject.run(dataplane.observe), expected(model)
+            yield family, self._subject.run(dataplane.observe), expected(self.model(family))
 
     def _family(self, packet: Packet) -> IPFamily:
         return next(f for f in self._dataplanes if f.address_length == len(packet.destination))

@@ -89,8 +89,8 @@ def test_a_flow_moves_on_when_its_endpoint_has_left(world: World, client: str) -
             world.apply(endpoints(world, pod))
             for name, held in flows.items():
                 assert world.comes_about(partial(answered_by, held, f"{pod}:8080")), (name, pod)
-        for name, held in streams.items():
-            assert answered_by(held, "pod-a:8080"), name
+            for name, held in streams.items():
+                assert answered_by(held, "pod-a:8080"), (name, pod)
 
 
 @pytest.mark.semantics("CT-03", "E2E-31")
@@ -190,17 +190,20 @@ def test_a_flow_that_began_before_its_service_finds_it(world: World) -> None:
 def test_flows_of_others_are_left_alone(world: World) -> None:
     """Those of another service with the same endpoint, and those to the endpoint itself."""
     vip, other = world.scene.cluster_ip(), world.scene.cluster_ip(1)
+    ports = [target(8080, protocol=UDP)]
     world.apply(
         dns(world),
         endpoints(world, "pod-a"),
         service("other", other, ports=[port(53, protocol=UDP)]),
-        world.slice("other", "pod-a", ports=[target(8080, protocol=UDP)]),
+        world.slice("other", "pod-a", ports=ports),
     )
     with (
         flow(world, POD, vip) as moving,
         flow(world, POD, other) as others,
         flow(world, POD, world.scene.address("pod-a"), 8080) as direct,
     ):
+        # To the other service it still serves, but would be nobody's choice any more.
+        world.apply(world.slice("other", leaving(world, "pod-a"), "pod-c", ports=ports))
         world.apply(endpoints(world, "pod-b"))
         assert world.comes_about(partial(answered_by, moving, "pod-b:8080"))
         for held in (others, direct):

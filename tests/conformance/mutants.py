@@ -13,7 +13,9 @@ from immutables import Map
 from msgspec.structs import replace
 
 from pointsman.backends.memory.dataplane import MemoryDataplane
-from pointsman.core.addresses import IPFamily
+from pointsman.conformance.lab import NODE
+from pointsman.conformance.scene import scene
+from pointsman.core.addresses import IPFamily, parse_address
 from pointsman.core.backend import BackendRegistry, BackendSpec, DataplaneSettings, Observed
 from pointsman.core.errors import BackendUnavailable, SyncError
 from pointsman.core.features import SUPPORTED, Capabilities, Feature, Level, Support
@@ -33,8 +35,9 @@ from pointsman.core.model import (
     ServiceFrontends,
     ServicePortName,
 )
-from pointsman.core.packet import Action, Packet, Trace, Verdict
+from pointsman.core.packet import Action, Affinity, Packet, Trace, Verdict
 from pointsman.core.plan import Delta, SyncPlan, SyncReport
+from tests.conformance.besidemutants import CAUGHT_BY as BESIDE
 
 Services = Map[ServicePortName, ServiceFrontends]
 
@@ -68,7 +71,12 @@ class Mutant:
 
     @hookimpl
     def dataplane_trace(self, packet: Packet) -> Trace:
-        return Trace(self.answer(packet, self.judge(packet)), ())
+        affinity = self.broken.dataplane_trace(packet).affinity
+        return Trace(
+            self.answer(packet, self.judge(packet)),
+            (),
+            None if affinity is None else self.memory(packet, affinity),
+        )
 
     @hookimpl
     def dataplane_cleanup(self) -> bool:
@@ -96,6 +104,10 @@ class Mutant:
 
     def answer(self, packet: Packet, verdict: Verdict) -> Verdict:
         return verdict
+
+    def memory(self, packet: Packet, affinity: Affinity) -> Affinity | None:
+        """Whose memory of clients may narrow the answer, and how long it lasts."""
+        return affinity
 
 
 def masquerading(verdict: Verdict, chosen: Callable[[Endpoint], bool]) -> Verdict:
@@ -429,8 +441,113 @@ class FailsToShrink(Mutant):
         return super().dataplane_sync(plan)
 
 
+class ForgetsClients(Mutant):
+    caught_by = "test_affinity::test_a_client_meets_its_endpoint_again"
+
+    def memory(self, packet: Packet, affinity: Affinity) -> Affinity | None:
+        return None
+
+
+class RemembersByAddress(Mutant):
+    """As a kernel would by itself, or IPVS does."""
+
+    caught_by = "test_affinity::test_all_addresses_of_a_service_port_share_what_they_remember"
+
+    def memory(self, packet: Packet, affinity: Affinity) -> Affinity | None:
+        return replace(affinity, service=affinity.service._replace(name=packet.destination.hex()))
+
+
+class RemembersByService(Mutant):
+    caught_by = "test_affinity::test_the_ports_of_a_service_remember_by_themselves"
+
+    def memory(self, packet: Packet, affinity: Affinity) -> Affinity | None:
+        return replace(affinity, service=affinity.service._replace(port="", protocol=Protocol.TCP))
+
+
+class ForgetsTheTimeout(Mutant):
+    """Whoever is known is known for ever."""
+
+    caught_by = "test_affinity::test_a_client_is_remembered_until_it_was_away_for_too_long"
+
+    def memory(self, packet: Packet, affinity: Affinity) -> Affinity | None:
+        return replace(affinity, seconds=1 << 30)
+
+
+class KeepsTheFirstTimeout(Mutant):
+    caught_by = "test_affinity::test_a_timeout_changes_while_clients_are_remembered"
+
+    def __init__(self, settings: DataplaneSettings) -> None:
+        super().__init__(settings)
+        self.seconds: dict[ServicePortName, int] = {}
+
+    def memory(self, packet: Packet, affinity: Affinity) -> Affinity | None:
+        return replace(affinity, seconds=self.seconds.setdefault(affinity.service, affinity.seconds))
+
+
+class ForgetsClientsAtEveryChange(Mutant):
+    caught_by = "test_affinity::test_changes_that_concern_others_make_nobody_forget"
+
+    changes = 0
+
+    def distorted(self, plan: SyncPlan) -> Model:
+        self.changes += 1
+        return super().distorted(plan)
+
+    def memory(self, packet: Packet, affinity: Affinity) -> Affinity | None:
+        return replace(affinity, service=affinity.service._replace(name=str(self.changes)))
+
+
+class ForgetsClientsAtTheStart(ForgetsClientsAtEveryChange):
+    caught_by = "test_affinity::test_a_new_proxy_knows_its_clients"
+
+    def distorted(self, plan: SyncPlan) -> Model:
+        self.changes += plan.full
+        return Mutant.distorted(self, plan)
+
+
+class PutsMemoriesBeforePolicies(Mutant):
+    """Where clients are remembered, all endpoints are anybody's."""
+
+    caught_by = "test_affinity::test_policies_come_before_memories"
+
+    def service(self, state: ServiceFrontends) -> ServiceFrontends:
+        return replace(state, local=state.cluster) if state.affinity and state.cluster else state
+
+
+class HearsOfAddressesWithServicesOnly(Mutant):
+    """An address that the node gets is known as soon as a service changes, and no sooner."""
+
+    caught_by = "test_node::test_node_ports_answer_on_an_address_that_comes_later"
+
+    def distorted(self, plan: SyncPlan) -> Model:
+        if plan.full or plan.delta.services:
+            return super().distorted(plan)
+        return self.held
+
+
+class ServesTheNodesProgramsAtVirtualAddresses(Mutant):
+    """As where virtual addresses are the node's own."""
+
+    caught_by = "test_node::test_the_nodes_programs_are_not_to_be_reached_at_virtual_addresses"
+
+    def answer(self, packet: Packet, verdict: Verdict) -> Verdict:
+        ours = {one.match.address for _, one in self.held.frontends()}
+        if packet.protocol is None or packet.destination not in ours or verdict.endpoints:
+            return verdict
+        return Verdict(Action.FORWARD, (Endpoint(self.own_address(), packet.port),))
+
+    def own_address(self) -> bytes:
+        return parse_address(scene(self.family).address(NODE))
+
+
+def _all_kinds(kind: type[Mutant]) -> Iterator[type[Mutant]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _all_kinds(one)
+
+
 def mutants() -> Iterator[type[Mutant]]:
-    yield from Mutant.__subclasses__()
+    yield from _all_kinds(Mutant)
 
 
 class Lacking(MemoryDataplane):
@@ -471,5 +588,9 @@ OTHERS: dict[str, Callable[[DataplaneSettings], object]] = {
 def pointsman_register_backends(registry: BackendRegistry) -> None:
     for mutant in mutants():
         registry.add(BackendSpec(mutant.__name__, mutant.__doc__ or "broken", mutant, simulated=True))
+    for name in BESIDE:
+        registry.add(
+            BackendSpec(name, "healthy; what works beside it isn't", MemoryDataplane, simulated=True)
+        )
     for name, make in OTHERS.items():
         registry.add(BackendSpec(name, "for the suite's own tests", make, simulated=True))

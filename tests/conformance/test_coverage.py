@@ -13,7 +13,7 @@ CONTRACT = Path(__file__).parents[2] / "docs/semantics.md"
 
 
 def named(text: str) -> Iterator[str]:
-    """The numbers that the cases of a source text name, be it in marks or in tables that marks are made of."""
+    """The numbers that a text's cases name, in marks or in tables that marks are made of."""
     for item in ast.walk(ast.parse(text)):
         if isinstance(item, ast.Constant) and isinstance(item.value, str) and NUMBER.fullmatch(item.value):
             yield item.value

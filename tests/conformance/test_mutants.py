@@ -1,14 +1,12 @@
 """Broken dataplanes are found out, each by the case that is about what it gets wrong."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.mutants import Mutant, mutants
-from tests.conformance.runs import Case, play
+from tests.conformance.runs import Case, play_mutants
 
-CASES = "pointsman.conformance.cases"
 DUAL_STACK = "test_dual_stack::"
 ALL = list(mutants())
 
@@ -16,19 +14,10 @@ ALL = list(mutants())
 @pytest.fixture(scope="module")
 def played(mutants: Path) -> list[Case]:
     """What becomes of each mutant in its own case, and of a healthy dataplane in all of them."""
-    both = [mutant for mutant in ALL if mutant.caught_by.startswith(DUAL_STACK)]
-    one = [mutant for mutant in ALL if mutant not in both]
-    return [*_played(mutants, one, "4"), *_played(mutants, both, "both")]
-
-
-def _played(folder: Path, group: Iterable[type[Mutant]], family: str) -> list[Case]:
-    cases = sorted({f"{CASES}.{mutant.caught_by}" for mutant in group})
-    pairs = [f"({mutant.__name__}- and {mutant.caught_by.rpartition(':')[2]})" for mutant in group]
-    backends = [option for mutant in group for option in ("--backend", mutant.__name__)]
-    chosen = " or ".join(["memory-", *pairs])
-    run = play(folder, *cases, "--family", family, "--backend", "memory", *backends, "-k", chosen)
-    assert run.status == pytest.ExitCode.TESTS_FAILED, run.output
-    return run.cases
+    caught_by = {mutant.__name__: mutant.caught_by for mutant in ALL}
+    both = {mutant: case for mutant, case in caught_by.items() if case.startswith(DUAL_STACK)}
+    one = {mutant: case for mutant, case in caught_by.items() if mutant not in both}
+    return [*play_mutants(mutants, one, "4"), *play_mutants(mutants, both, "both")]
 
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.__name__)
