@@ -19,7 +19,7 @@ from pointsman.conformance.report.verdict import WORDS, Judgement, judge, lacks_
 
 from .account import Account, Known, merged
 from .results import Results
-from .version import SUITE_VERSION, digest
+from .version import MUTANTS, SUITE_VERSION, digest
 
 NOT_HERE = 6
 """The exit status of a run in which nothing failed, but a core case could not be played on this machine."""
@@ -113,6 +113,7 @@ class Tally:
             trimmed=chosen.trimmed,
             scenarios=self._config.getoption("conformance_scenarios"),
             seed=self._config.getoption("conformance_seed"),
+            mutants=MUTANTS,
         )
 
     def _report(self) -> Report:
