@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol as Interface
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
@@ -20,6 +21,26 @@ KUBERNETES = ("1", "36")
 """The minor version of Kubernetes whose kube-proxy this one does the work of."""
 
 REQUESTS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
+
+
+class Watched(Interface):
+    """How it stands with the watch of a kind; ``heard`` is in seconds of `time.monotonic`."""
+
+    @property
+    def heard(self) -> float | None:
+        """When anything was last heard of it."""
+
+    @property
+    def failures(self) -> int:
+        """Failures in a row since."""
+
+    @property
+    def lists(self) -> int:
+        """Times all of it was listed."""
+
+    @property
+    def watches(self) -> int:
+        """Times a watch was begun."""
 
 
 class Asked(Collector):
@@ -158,9 +179,9 @@ def conntrack_metrics(occupancy: Callable[[], tuple[int, int, int]]) -> Iterator
 
 
 def source_metrics(
-    status: Mapping[str, tuple[float | None, int, int, int]], clock: Callable[[], float] = time.monotonic
+    status: Mapping[str, Watched], clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Metric]:
-    """How fresh what we know is: for each kind when it was heard of, failures in a row, lists, watches."""
+    """How fresh what is known of each kind is; what was never heard of has no age."""
     name = "pointsman_source_"
     stale = GaugeMetricFamily(
         f"{name}staleness_seconds",
@@ -172,10 +193,40 @@ def source_metrics(
     )
     lists = CounterMetricFamily(f"{name}lists", "[ALPHA] Times all of a kind was listed.", labels=("kind",))
     watches = CounterMetricFamily(f"{name}watches", "[ALPHA] Times a watch was begun.", labels=("kind",))
-    for kind, (heard, failures, listed, watched) in sorted(status.items()):
-        if heard is not None:
-            stale.add_metric((kind,), max(0.0, clock() - heard))
-        failing.add_metric((kind,), failures)
-        lists.add_metric((kind,), listed)
-        watches.add_metric((kind,), watched)
+    for kind, watched in sorted(status.items()):
+        if watched.heard is not None:
+            stale.add_metric((kind,), max(0.0, clock() - watched.heard))
+        failing.add_metric((kind,), watched.failures)
+        lists.add_metric((kind,), watched.lists)
+        watches.add_metric((kind,), watched.watches)
     yield from (stale, failing, lists, watches)
+
+
+def packet_metrics(counters: Callable[[], Mapping[str, int]]) -> Iterator[Metric]:
+    """Packets that met certain rules of iptables (MET-12); nothing where they aren't counted."""
+    texts = {
+        "ct_state_invalid_dropped_pkts": (
+            "ct_state_invalid_dropped",
+            "[ALPHA] Packets dropped since connection tracking could make nothing of them.",
+        ),
+        "localhost_nps_accepted_pkts": (
+            "localhost_nodeports_accepted",
+            "[ALPHA] Packets to node ports on loopback addresses.",
+        ),
+    }
+    try:
+        counted = counters()
+    except OSError:
+        return
+    for counter, packets in counted.items():
+        name, text = texts[counter]
+        yield CounterMetricFamily(f"kubeproxy_iptables_{name}_packets", text, packets)
+
+
+def sli_metrics(healthy: Mapping[str, bool]) -> Iterator[Metric]:
+    """Whether each part is well, for ``/metrics/slis``."""
+    text = "[STABLE] Whether a part is well: 1 if it is."
+    family = GaugeMetricFamily("kubernetes_healthcheck", text, labels=("name", "type"))
+    for name, well in healthy.items():
+        family.add_metric((name, "livez"), well)
+    yield family

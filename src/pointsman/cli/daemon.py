@@ -30,6 +30,7 @@ from pointsman.plugins.interface_addresses import InterfaceAddresses
 from .announcements import FirstSync, announce, warn
 from .configuration.effective import Effective
 from .configuration.watch import FileWatch
+from .observing import Observers
 from .selection import Selection
 from .signals import stop_on_signals
 from .succession import Succession, predecessors
@@ -61,7 +62,6 @@ def serve(decided: Decided, plugins: Plugins) -> None:
         engine = _engine(decided, plugins, ends)
         plugins.register(UnsupportedFeatures(decided.selection.capabilities, engine.rejections))
         plugins.register(FirstSync(config.families, _succession(decided, plugins, ends).start))
-        _reconcile_flows(decided, plugins, ends)
         ends.callback(plugins.shutdown)
         loop = EventLoop(engine)
         received = stop_on_signals(loop)
@@ -72,6 +72,8 @@ def serve(decided: Decided, plugins: Plugins) -> None:
         _follow_addresses(loop, engine, ends)
         ends.callback(decided.source.stop)
         decided.source.start(loop)
+        observers = Observers(decided, plugins, engine, loop.failed, ends)
+        _reconcile_flows(decided, plugins, observers, ends)
         plugins.event(Event("Node", NamespacedName("", config.node_name), "Normal", "Starting", ""))
         _keep_watch(loop, engine, decided.selection, plugins, ends)
         loop.run()
@@ -102,11 +104,11 @@ def _engine(decided: Decided, plugins: Plugins, ends: ExitStack) -> Engine:
     return engine
 
 
-def _reconcile_flows(decided: Decided, plugins: Plugins, ends: ExitStack) -> None:
+def _reconcile_flows(decided: Decided, plugins: Plugins, observers: Observers, ends: ExitStack) -> None:
     """Have UDP flows follow their Services' endpoints (CT-01), where it is conntrack that holds them."""
     if not decided.selection.spec.conntrack:
         return
-    reconciler = Reconciler(decided.config.families)
+    reconciler = Reconciler(decided.config.families, observers.reconciled)
     plugins.register(reconciler, "conntrack reconciler")
     ends.callback(reconciler.stop)
     reconciler.start()

@@ -1,7 +1,9 @@
 """Metrics of the parts of the process, as they are scraped."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
+import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
@@ -16,10 +18,20 @@ from pointsman.plugins.metrics.parts import (
     ConntrackMetrics,
     HealthMetrics,
     conntrack_metrics,
+    packet_metrics,
     process_metrics,
     rejection_metrics,
     source_metrics,
 )
+
+
+class Kind(NamedTuple):
+    """How it stands with a kind of object."""
+
+    heard: float | None
+    failures: int
+    lists: int
+    watches: int
 
 
 def scraped(registry: CollectorRegistry) -> list[str]:
@@ -101,6 +113,25 @@ def test_how_full_connection_tracking_is() -> None:
     assert "pointsman_conntrack_buckets 250.0" in found
 
 
+@pytest.mark.parametrize(
+    ("counter", "metric"),
+    [
+        ("ct_state_invalid_dropped_pkts", "ct_state_invalid_dropped"),
+        ("localhost_nps_accepted_pkts", "localhost_nodeports_accepted"),
+    ],
+)
+def test_MET_12_packets_that_met_rules(counter: str, metric: str) -> None:
+    name = f"kubeproxy_iptables_{metric}_packets_total"
+    assert lines(packet_metrics(lambda: {counter: 7})) == [f"# TYPE {name} counter", f"{name} 7.0"]
+
+
+def test_MET_12_packets_that_are_not_counted() -> None:
+    def none() -> dict[str, int]:
+        raise PermissionError
+
+    assert lines(packet_metrics(none)) == []
+
+
 def test_no_connection_tracking() -> None:
     def none() -> tuple[int, int, int]:
         raise FileNotFoundError
@@ -109,7 +140,7 @@ def test_no_connection_tracking() -> None:
 
 
 def test_how_fresh_what_is_known_is() -> None:
-    status = {"Service": (100.0, 0, 1, 3), "Node": (None, 5, 0, 0)}
+    status = {"Service": Kind(100.0, 0, 1, 3), "Node": Kind(None, 5, 0, 0)}
     found = lines(source_metrics(status, clock=lambda: 142.0))
     assert 'pointsman_source_staleness_seconds{kind="Service"} 42.0' in found
     assert not any(line.startswith('pointsman_source_staleness_seconds{kind="Node"') for line in found)
