@@ -10,7 +10,7 @@ from tests.conformance.runs import play
 CASE = "pointsman.conformance.cases.test_cluster_ip::test_a_pod_that_is_the_only_endpoint_reaches_itself"
 RESTART = "pointsman.conformance.cases.test_lifetime::test_a_new_proxy_corrects_what_changed_meanwhile"
 WIPE = "pointsman.conformance.cases.test_lifetime::test_rules_that_somebody_removed_come_back"
-CONFIG = Path(__file__).parent / "proxy.yaml"
+CONFIG = Path(__file__).parent / "nftables.yaml"
 SERVES = f"{sys.executable} -m pointsman run --config {{config:{CONFIG}}}"
 NOT_HERE = 6
 
@@ -26,7 +26,7 @@ def test_a_program_that_serves_passes(tmp_path: Path) -> None:
 
 def test_a_program_that_serves_wrongly_fails(tmp_path: Path) -> None:
     """Told that no pod is in the cluster, it takes pods for strangers."""
-    config = tmp_path / "proxy.yaml"
+    config = tmp_path / "nftables.yaml"
     config.write_text(CONFIG.read_text().replace("{cluster_cidrs}", "192.0.2.0/24"))
     wrong = SERVES.replace(str(CONFIG), str(config))
     run = play(tmp_path, CASE, "--target-command", wrong, "--family", "4")
