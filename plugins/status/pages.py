@@ -10,6 +10,7 @@ CONFIG_GROUP = "kubeproxy.config.k8s.io"
 
 def status_pages(
     *,
+    page: Handler,
     metrics: Handler,
     slis: Handler,
     mode: str,
@@ -20,6 +21,7 @@ def status_pages(
     """The handler for the metrics server.
 
     Args:
+        page: for people, at ``/``.
         metrics: answers who scrapes metrics.
         slis: answers who scrapes the health of components.
         mode: the proxy mode, as kube-proxy names it.
@@ -28,6 +30,7 @@ def status_pages(
         writing: the methods of paths that take another than GET.
     """
     routes: dict[str, Handler] = {
+        "/": page,
         "/healthz": lambda _: text("ok"),
         "/metrics": metrics,
         "/metrics/slis": slis,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from .daemon import Decided
 
+LINKS = ("/metrics", "/configz", "/flagz", "/statusz", "/proxyMode")
+
 Fail = Callable[[BaseException], None]
 
 
@@ -107,6 +109,8 @@ class Observers:
 
         from pointsman.plugins.metrics import parts
         from pointsman.plugins.metrics.exposition import exposition
+        from pointsman.plugins.status.board import Board
+        from pointsman.plugins.status.page import About, page
         from pointsman.plugins.status.pages import status_pages
         from pointsman.plugins.status.profiling import WRITING
 
@@ -116,10 +120,15 @@ class Observers:
         asked = CollectorRegistry()
         parts.Asked(asked, lambda: parts.sli_metrics(slis()))
         chosen = self._decided.chosen.config
+        board = Board(self._decided.config.families)
+        self._plugins.register(board, "status")
+        config = self._decided.config
+        about = About(__version__, config.proxy_mode, config.node_name, LINKS)
         pages = status_pages(
+            page=page(about, board, lambda: self._engine.rejections),
             metrics=partial(exposition, self._registry),
             slis=partial(exposition, asked),
-            mode=self._decided.config.proxy_mode,
+            mode=config.proxy_mode,
             config=plain(chosen),
             more=_more(self._decided),
             writing=WRITING if chosen.enable_profiling else {},

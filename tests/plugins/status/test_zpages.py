@@ -88,6 +88,7 @@ def test_the_first_acceptable_form_counts() -> None:
 def pages(set_verbosity: Any = None) -> Handler:
     routes = {} if set_verbosity is None else profiling_routes(set_verbosity)
     return status_pages(
+        page=lambda _: text("page"),
         metrics=lambda _: text("metrics"),
         slis=lambda _: text("slis"),
         mode="nftables",
@@ -99,9 +100,10 @@ def pages(set_verbosity: Any = None) -> Handler:
 
 def test_HTTP_01_the_paths_of_the_metrics_server() -> None:
     answers = {
-        path: ask(pages(), path).body for path in ("/metrics", "/metrics/slis", "/healthz", "/proxyMode")
+        path: ask(pages(), path).body for path in ("/", "/metrics", "/metrics/slis", "/healthz", "/proxyMode")
     }
     assert answers == {
+        "/": b"page",
         "/metrics": b"metrics",
         "/metrics/slis": b"slis",
         "/healthz": b"ok",
