@@ -18,7 +18,7 @@ _NEW = NFNL_SUBSYS_ACCT << 8
 _GET = _NEW | 1
 
 
-class _Message(nfgen_msg):  # type: ignore[misc] - pyroute2 ships no annotations
+class _Message(nfgen_msg):  # type: ignore[misc] # pyroute2 ships no annotations
     nla_map = (
         ("NFACCT_UNSPEC", "none"),
         ("NFACCT_NAME", "asciiz"),

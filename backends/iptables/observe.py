@@ -100,8 +100,8 @@ class _Reader:
                     continue
                 name = ServicePortName(found[1], found[2], found[3] or "", match.protocol)
                 services.setdefault(name, {})[match] = _KINDS[found[4]]
-        found = {name: self._service(name, matches) for name, matches in services.items()}
-        changes = self._with_health(found).items()
+        read = {name: self._service(name, matches) for name, matches in services.items()}
+        changes = self._with_health(read).items()
         cluster_ips, _ = entries(self._state, filter_(names.CLUSTER_IPS))
         model = advance(Model(self._context), changes, self._context)[0]
         for address, _, port in cluster_ips:

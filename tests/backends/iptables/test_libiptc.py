@@ -15,7 +15,7 @@ from pointsman.backends.iptables import libiptc, skeleton
 from pointsman.backends.iptables.changes import Change
 from pointsman.backends.iptables.dataplane import IptablesDataplane
 from pointsman.backends.iptables.kernel import Refused, Variant
-from pointsman.backends.iptables.tables import nat
+from pointsman.backends.iptables.tables import ChainName, nat
 from pointsman.conformance.lab import Namespace
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import expected
@@ -48,7 +48,7 @@ def kernel(request: pytest.FixtureRequest, lock: Path) -> Iterator[Kernel]:
         opened.close()
 
 
-def jumps() -> dict[object, Change]:
+def jumps() -> dict[ChainName, Change]:
     return {base: Change(None, rules) for base, rules in skeleton.jumps().items()}
 
 
