@@ -13,6 +13,7 @@ from immutables import Map
 from msgspec.structs import replace
 
 from pointsman.backends.memory.dataplane import MemoryDataplane
+from pointsman.backends.nftables.dataplane import NftablesDataplane
 from pointsman.conformance.lab import NODE
 from pointsman.conformance.scene import scene
 from pointsman.core.addresses import IPFamily, parse_address
@@ -38,6 +39,7 @@ from pointsman.core.model import (
 from pointsman.core.packet import Action, Affinity, Packet, Trace, Verdict
 from pointsman.core.plan import Delta, SyncPlan, SyncReport
 from tests.conformance.besidemutants import CAUGHT_BY as BESIDE
+from tests.conformance.kernelmutants import CAUGHT_BY as KERNEL
 
 Services = Map[ServicePortName, ServiceFrontends]
 
@@ -592,5 +594,7 @@ def pointsman_register_backends(registry: BackendRegistry) -> None:
         registry.add(
             BackendSpec(name, "healthy; what works beside it isn't", MemoryDataplane, simulated=True)
         )
+    for name in KERNEL:
+        registry.add(BackendSpec(name, "nftables, and something that spoils it", NftablesDataplane))
     for name, make in OTHERS.items():
         registry.add(BackendSpec(name, "for the suite's own tests", make, simulated=True))

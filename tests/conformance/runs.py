@@ -61,16 +61,18 @@ def play(folder: Path, *arguments: str, variables: Mapping[str, str] = {}) -> Ru
     return Run(done.returncode, done.stdout + done.stderr, cases)
 
 
-def play_mutants(folder: Path, caught_by: Mapping[str, str], family: str, *options: str) -> list[Case]:
-    """What becomes of each mutant in its own case, and of a healthy dataplane in all of them.
+def play_mutants(
+    folder: Path, caught_by: Mapping[str, str], family: str, *options: str, healthy: str = "memory"
+) -> list[Case]:
+    """What becomes of each mutant in its own case, and of a healthy backend in all of them.
 
     ``caught_by`` names the cases by mutants; those are backends.
     """
     cases = sorted({f"{CASES}.{case}" for case in caught_by.values()})
     pairs = [f"({mutant}- and {case.rpartition(':')[2]})" for mutant, case in caught_by.items()]
     backends = [option for mutant in caught_by for option in ("--backend", mutant)]
-    chosen = " or ".join(["memory-", *pairs])
-    run = play(folder, *cases, "--family", family, "--backend", "memory", *backends, "-k", chosen, *options)
+    chosen = " or ".join([f"{healthy}-", *pairs])
+    run = play(folder, *cases, "--family", family, "--backend", healthy, *backends, "-k", chosen, *options)
     assert run.status == 1, run.output
     return run.cases
 
