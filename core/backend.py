@@ -41,8 +41,8 @@ class BackendSpec(Struct, frozen=True):
     ``kin`` names other backends whose kernel objects are the same: to clean up after one is to remove what
     the other needs.
 
-    ``conntrack`` says that the kernel's connection tracking holds this dataplane's connections: the daemon then
-    sets it up as configured, for the whole machine, and takes UDP flows out of it (CT-01…CT-09).
+    ``conntrack`` says that the kernel's connection tracking holds this dataplane's connections: the daemon
+    then sets it up as configured, for the whole machine, and takes UDP flows out of it (CT-01…CT-09).
     """
 
     name: str

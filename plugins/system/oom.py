@@ -9,12 +9,15 @@ log = logging.getLogger(__name__)
 
 
 def set_oom_score(adjustment: int, path: Path = _SCORE) -> None:
-    """Set the adjustment, from -1000 for never to 1000. That it can't be set is no more than logged."""
+    """Set the adjustment, from -1000 for never to 1000.
+
+    That it can't be set is no more than logged, and no warning either: who gave us few privileges meant that.
+    """
     try:
         if path.read_text().strip() != str(adjustment):
             path.write_text(str(adjustment))
     except OSError as error:
-        log.warning(
+        log.info(
             "oom_score_kept",
             extra={
                 "error": str(error),

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from pointsman.backends.nftables.chains import FORWARD
+from pointsman.backends.nftables.netlink.constants import Family
+from pointsman.backends.nftables.netlink.messages import Table
+from pointsman.backends.nftables.netlink.netfilter import NetfilterSocket
 from pointsman.conformance.lab.netns import LOOPBACK, Namespace
 
 from .manifests import endpoint_slice, folder, save, service
@@ -380,3 +384,45 @@ def test_a_restart_with_the_right_rules_writes_nothing(tmp_path: Path) -> None:
             writes.append(sum(record["writes"] for record in of_event(process, "synced")))
     assert writes[0] > 0
     assert writes[1] == 0
+
+
+@pytest.mark.netns
+def test_CT_09_and_HTTP_04_a_start_sets_up_connection_tracking_where_it_runs(tmp_path: Path) -> None:
+    objects = folder(tmp_path / "objects")
+    settings = Path("/proc/sys/net/netfilter")
+    arguments = ["--proxy-mode=nftables", "--hostname-override=node-a", "--log-format=json", *CLUSTER]
+    with Namespace("node") as node:
+        with running("run", f"--source=files:{objects}", *arguments, popen=node.popen) as process:
+            process.wait_for("ready")
+            assert process.end() == 0
+        changed = {record["setting"].rpartition("/")[2] for record in of_event(process, "setting_changed")}
+        assert changed == {"nf_conntrack_tcp_timeout_established", "nf_conntrack_tcp_timeout_close_wait"}
+        assert node.run((settings / "nf_conntrack_tcp_timeout_close_wait").read_text).strip() == "3600"
+        # CLN-05: what is right isn't touched again, and --init-only does no more than that.
+        done = ["run", "--init-only", *arguments]
+        with running(*done, popen=node.popen) as process:
+            assert process.status() == 0
+        assert of_event(process, "setting_changed") == []
+
+
+@pytest.mark.netns
+def test_SEC_02_liberal_tracking_has_nothing_dropped_as_invalid(tmp_path: Path) -> None:
+    """Whoever made it liberal: what counts is what the kernel says at the start."""
+    objects = folder(tmp_path / "objects")
+    arguments = ["run", f"--source=files:{objects}", "--proxy-mode=nftables", *CLUSTER, "--ip-family=ipv4"]
+    rules = {}
+    for liberal in (0, 1):
+        with Namespace("node") as node:
+            node.sysctl({"netfilter/nf_conntrack_tcp_be_liberal": liberal})
+            with running(*arguments, "--hostname-override=node-a", popen=node.popen) as process:
+                process.wait_for("ready")
+                assert process.end() == 0
+            rules[liberal] = node.run(observed_rules)
+    assert rules[0] == rules[1] + 1
+
+
+def observed_rules() -> int:
+    """How many rules of the forward chain there are."""
+    with NetfilterSocket() as netfilter:
+        table = Table(Family.IP, "pointsman")
+        return len(netfilter.dump_rules(table, FORWARD))
