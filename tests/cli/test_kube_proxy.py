@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pointsman.conformance.apiserver import ApiServer
 from pointsman.conformance.lab.netns import Namespace
+from tests.conftest import SBIN
 
 from .configuration.told import HEAD, KUBEADM
-from .manifests import folder
+from .manifests import endpoint_slice, folder, service
 from .paper import Paper
 from .processes import PATIENCE, pointsman, running
 
@@ -141,3 +143,34 @@ def test_CLN_01_cleanup_needs_no_api_server(tmp_path: Path) -> None:
     with Namespace("node") as namespace:
         done = namespace.run(pointsman, "run", f"--config={config}", "--cleanup")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.netns
+@pytest.mark.program("nft")
+def test_kubeadms_daemon_set_changes_its_image_and_nothing_else(tmp_path: Path, kube_proxy: Path) -> None:
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "node-a"},
+        "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.7"}]},
+    }
+    config = tmp_path / "config.conf"
+    text = KUBEADM.read_text().replace("/var/lib/kube-proxy/kubeconfig.conf", f"{tmp_path}/kubeconfig.conf")
+    config.write_text(text)
+    command = [str(kube_proxy), f"--config={config}", "--hostname-override=Node-A"]
+    with Namespace("node") as namespace, ApiServer(run=namespace.run) as api_server:
+        api_server.kubeconfig(tmp_path / "kubeconfig.conf")
+        api_server.replace_all([node, service(), endpoint_slice("10.244.0.5")])
+        nft(namespace, "add", "table", "ip", "kube-proxy")
+        with running(program=command, popen=namespace.popen) as process:
+            # It serves first, and only then goes what kube-proxy left.
+            process.wait_for("predecessor_removed", "kube-proxy", after=process.wait_for("ready"))
+            assert "10.96.0.10" in nft(namespace, "list", "ruleset")
+            assert "table ip kube-proxy" not in nft(namespace, "list", "tables")
+            assert process.end() == 0
+
+
+def nft(namespace: Namespace, *arguments: str) -> str:
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
+    said: str = namespace.run(subprocess.check_output, ["nft", *arguments], env={"PATH": path}, text=True)
+    return said

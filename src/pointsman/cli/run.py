@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pointsman import __version__
 from pointsman.core.backend import BackendSpec
+from pointsman.core.config import ProxyConfig
 from pointsman.core.plugins import Plugins
 from pointsman.core.source import Source
 
@@ -81,19 +82,22 @@ def _serve(chosen: Effective, plugins: Plugins) -> int:
         return 0
     prepare_process(config)
     settled = as_the_kernel_is(selection, settled)
-    kind, argument = source_of(config)
-    api_server: ApiClient | None = None
-    if kind == KUBERNETES_SOURCE:
-        from pointsman.plugins.kubernetes.client import connect
-        from pointsman.plugins.kubernetes.source import KubernetesSource
-
-        kubeconfig = argument or config.client_connection.kubeconfig
-        api_server = connect(kubeconfig, chosen.commands["--master"])
-        source: Source = KubernetesSource(api_server, settled.node_name)
-    else:
-        source = plugins.sources[kind].make(argument, settled)
+    source, api_server = _source(chosen, settled, plugins)
     serve(Decided(settled, selection, source, chosen, api_server), plugins)
     return 0
+
+
+def _source(chosen: Effective, config: ProxyConfig, plugins: Plugins) -> "tuple[Source, ApiClient | None]":
+    """Where objects come from; and the API server, if it is one, which is told of events too."""
+    kind, argument = source_of(chosen.config)
+    if kind != KUBERNETES_SOURCE:
+        return plugins.sources[kind].make(argument, config), None
+    from pointsman.plugins.kubernetes.client import connect
+    from pointsman.plugins.kubernetes.source import KubernetesSource
+
+    kubeconfig = argument or chosen.config.client_connection.kubeconfig
+    api_server = connect(kubeconfig, chosen.commands["--master"])
+    return KubernetesSource(api_server, config.node_name), api_server
 
 
 def _options(chosen: Effective, spec: BackendSpec) -> object:
