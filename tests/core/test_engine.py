@@ -112,7 +112,7 @@ def test_a_conflict_is_reported_though_the_sync_fails() -> None:
     assert conflicts(bench) == {"shop/second": "it belongs to shop/first/tcp already"}
 
 
-def test_nothing_is_written_before_the_first_lists_are_complete() -> None:
+def test_SYNC_01_nothing_is_written_before_the_first_lists_are_complete() -> None:
     bench = Bench()
     bench.engine.updated(service())
     for kind in KINDS - {ServiceCIDR}:

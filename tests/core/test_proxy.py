@@ -48,7 +48,7 @@ def test_an_endpoint_edit_taken_back_after_a_failed_sync_is_taken_back() -> None
     assert proxy.plan().desired == before
 
 
-def test_a_failed_sync_loses_nothing() -> None:
+def test_SYNC_04_and_SYNC_07_a_failed_sync_loses_nothing_and_makes_the_next_one_full() -> None:
     proxy = settled_proxy()
     proxy.endpoints.update(endpoint_slice([endpoint("10.0.0.2")]))
     first = proxy.plan()
