@@ -14,7 +14,7 @@ SOURCES = (*TESTS, "core", "backends", "plugins", "src/pointsman/cli", "examples
 ROW = re.compile(r"^\| ((?:[A-Z][A-Z0-9]*-)+\d\d) \|", re.MULTILINE)
 IN_TEST_NAME = re.compile(r"(?<![A-Za-z0-9])((?:[A-Z][A-Z0-9]*_)+\d\d)(?![0-9])")
 
-# Inputs and traffic, the divergences between dataplanes, configuration and cleaning up.
+# Inputs and traffic, conntrack, syncing and cleaning up, configuration, and what divides dataplanes.
 DECIDED_HERE = (
     "IN",
     "TRK",
@@ -47,7 +47,6 @@ ELSEWHERE = {
     "DIV-21": "as SVC-CIP-02",
     "SYNC-05": "what a partial sync leaves alone: the planners' tests, per dataplane",
     "SYNC-06": "the kernel's transactions: test_dataplane.py and test_kill.py, per dataplane",
-    "SYNC-08": "watching the kernel: test_foreign.py and test_watch.py, per dataplane",
     "SYNC-09": "economies of a layout: the iptables dataplane has another one",
     "SYNC-10": "chains that nobody needs any more: tests/backends/nftables/test_changes.py",
 }

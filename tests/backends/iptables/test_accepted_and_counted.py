@@ -77,8 +77,8 @@ def with_health(model: Model, *names: str) -> Model:
     return advance(model, services, model.node)[0]
 
 
-def test_health_checks_are_accepted_whatever_the_policy(kernel: Kernel, lab: Lab) -> None:
-    """SEC-04, IPT-08: as long as any port of the Service is there."""
+def test_SEC_04_health_checks_are_accepted_whatever_the_policy(kernel: Kernel, lab: Lab) -> None:
+    """IPT-08: as long as any port of the Service is there."""
     empty = kernel.model
     kernel.sync(empty, full=True)
     kernel.command("-P", "INPUT", "DROP")
@@ -113,8 +113,26 @@ def answered(lab: Lab, family: IPFamily) -> bool:
         return bool(readable)
 
 
-def test_connections_to_node_ports_on_localhost_are_counted(counting: Kernel, lab: Lab) -> None:
-    """MET-12: no others are, and a flush or a restart doesn't begin anew."""
+def test_SEC_03_services_are_forwarded_whatever_the_policy(counting: Kernel, lab: Lab) -> None:
+    """There and back: what is marked, and what belongs to it."""
+    counting.sync(with_node_port(lab), full=True)
+    counting.command("-P", "FORWARD", "DROP")
+    [server] = lab["server"].sockets(1, socket.AF_INET, socket.SOCK_DGRAM, Protocol.UDP)
+    [client] = lab["client"].sockets(1, socket.AF_INET, socket.SOCK_DGRAM, Protocol.UDP)
+    try:
+        with server, client:
+            server.bind((lab.address("server", IPFamily.IPV4), 8080))
+            client.sendto(b"there", (lab.address("node", IPFamily.IPV4), NODE_PORT))
+            assert select.select([server], [], [], SOON)[0]
+            _, source = server.recvfrom(16)
+            server.sendto(b"back", source)
+            assert select.select([client], [], [], SOON)[0]
+    finally:
+        counting.command("-P", "FORWARD", "ACCEPT")
+
+
+def test_MET_12_connections_to_node_ports_on_localhost_are_counted(counting: Kernel, lab: Lab) -> None:
+    """No others are, and a flush or a restart doesn't begin anew."""
     counting.sync(with_node_port(lab), full=True)
     before = counted(lab, accounting.LOCALHOST_NODE_PORTS)
     address = lab.address("server", IPFamily.IPV4)
@@ -136,8 +154,9 @@ def test_connections_to_node_ports_on_localhost_are_counted(counting: Kernel, la
     assert counted(lab, accounting.LOCALHOST_NODE_PORTS) == before + 2
 
 
-def test_forwarded_packets_of_no_valid_state_are_counted_and_dropped(counting: Kernel, lab: Lab) -> None:
-    """MET-12, SEC-02."""
+def test_SEC_02_MET_12_forwarded_packets_of_no_valid_state_are_dropped_and_counted(
+    counting: Kernel, lab: Lab
+) -> None:
     counting.sync(seed(), full=True)
     before = counted(lab, accounting.INVALID)
     target = lab.address("server", IPFamily.IPV4)

@@ -133,7 +133,7 @@ def test_rules_of_others_are_left_alone(kernel: Kernel) -> None:
     assert _rules(kernel.save()) == others
 
 
-def test_the_guard_shared_with_the_kubelet_is_added_beside_its_rules(kernel: Kernel) -> None:
+def test_SEC_01_SVC_NP_08_DIV_18_the_guard_is_added_beside_the_kubelets_rules(kernel: Kernel) -> None:
     kernel.command("-N", "KUBE-FIREWALL")
     kernel.command("-A", "KUBE-FIREWALL", "-m", "mark", "--mark", "0x8000/0x8000", "-j", "DROP")
     model = seed()

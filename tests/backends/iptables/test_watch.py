@@ -36,7 +36,7 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.mark.parametrize("flush", [["-t", "nat", "-F"], ["-F"]], ids=" ".join)
-def test_a_flush_is_noticed_within_a_period_and_repaired(kernel: Kernel, flush: list[str]) -> None:
+def test_SYNC_08_a_flush_is_noticed_within_a_period_and_repaired(kernel: Kernel, flush: list[str]) -> None:
     kernel.sync(seed(), full=True)
     changed = watched(kernel)
 
