@@ -46,12 +46,17 @@ def html(content: object) -> Markup:
     return content if isinstance(content, Markup) else Markup(escape(str(content)))
 
 
+def joined(*parts: object) -> Markup:
+    """Several texts, one after the other."""
+    return Markup("".join(map(html, parts)))
+
+
 def tag(name: str, *contents: object, **attributes: str) -> Markup:
     """An element. Attributes are spelt with underscores; one at the end tells them from Python's words."""
     said = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items()
     )
-    return Markup(f"<{name}{said}>{''.join(map(html, contents))}</{name}>")
+    return Markup(f"<{name}{said}>{joined(*contents)}</{name}>")
 
 
 def lines(items: Iterable[object]) -> Markup:

@@ -14,7 +14,7 @@ from pointsman.core.source import Rejection
 from pointsman.plugins.http.messages import HTML, Handler, Later, Request, Response
 
 from .board import Board, FamilyState
-from .html import STYLE, Markup, facts, html, lines, table, tag
+from .html import STYLE, Markup, facts, html, joined, lines, table, tag
 from .search import Found, search
 
 TOLD = 100
@@ -53,14 +53,12 @@ def page(
         number = int(query["page"]) if query.get("page", "").isdecimal() and len(query["page"]) < 10 else 1
         families = board.families
         audits = {family: board.audit(family) for family in families}
-        content = "".join(
-            (
-                _header(about),
-                _families(families, audits, now()),
-                _services(search(families, words, number), words),
-                _rejected(tuple(rejections())),
-                _slow(families),
-            )
+        content = (
+            _header(about),
+            _families(families, audits, now()),
+            _services(search(families, words, number), words),
+            _rejected(tuple(rejections())),
+            _slow(families),
         )
         document = tag(
             "html",
@@ -70,7 +68,7 @@ def page(
                 tag("title", f"Pointsman on {about.node}"),
                 tag("style", Markup(STYLE)),
             ),
-            tag("body", Markup(content)),
+            tag("body", *content),
             lang="en",
         )
         return Response(200, f"<!doctype html>\n{document}\n".encode(), HTML, HEADERS)
@@ -116,8 +114,8 @@ def _sync(state: FamilyState, now: float) -> Markup:
     kind = "full" if sync.full else "partial"
     when = f"{_ago(now - sync.at)}, {kind}, {_seconds(sync.seconds)}"
     if sync.error:
-        return html(tag("span", "failed ", class_="bad") + html(f"{when}: {sync.error}"))
-    return html(tag("span", "done ", class_="good") + html(f"{when}, {sync.writes} writes"))
+        return joined(tag("span", "failed ", class_="bad"), f"{when}: {sync.error}")
+    return joined(tag("span", "done ", class_="good"), f"{when}, {sync.writes} writes")
 
 
 def _drift(audit: tuple[AuditResult, float] | None, now: float) -> Markup:
@@ -125,9 +123,9 @@ def _drift(audit: tuple[AuditResult, float] | None, now: float) -> Markup:
         return tag("span", "not looked yet", class_="faint")
     result, at = audit
     if not result.differences:
-        return Markup(tag("span", "none ", class_="good") + html(_ago(now - at)))
-    return Markup(
-        tag("span", f"{result.differences} differences ", class_="bad") + html(f"{_ago(now - at)}: {result}")
+        return joined(tag("span", "none ", class_="good"), _ago(now - at))
+    return joined(
+        tag("span", f"{result.differences} differences ", class_="bad"), f"{_ago(now - at)}: {result}"
     )
 
 
@@ -167,7 +165,7 @@ def _pages(found: Found, words: str) -> Markup:
 
 
 def _service(family: IPFamily, service: ServiceFrontends) -> tuple[object, ...]:
-    name = Markup(html(service.name) + "<br>" + tag("span", family, class_="faint"))
+    name = joined(service.name, Markup("<br>"), tag("span", family, class_="faint"))
     return (
         name,
         lines(map(_frontend, service.frontends)),
@@ -178,13 +176,13 @@ def _service(family: IPFamily, service: ServiceFrontends) -> tuple[object, ...]:
 
 def _frontend(frontend: Frontend) -> Markup:
     limits = "" if frontend.sources is None else f", from {', '.join(map(str, frontend.sources))} alone"
-    return Markup(tag("code", frontend.match) + html(f" {frontend.kind.value}{limits}"))
+    return joined(tag("code", frontend.match), f" {frontend.kind.value}{limits}")
 
 
 def _endpoints(service: ServiceFrontends) -> Iterator[object]:
     for pool, endpoints in (("", service.cluster), ("local: ", service.local)):
         for endpoint in endpoints[:TOLD]:
-            yield Markup(html(pool) + tag("code", endpoint) + html(_weight(endpoint)))
+            yield joined(pool, tag("code", endpoint), _weight(endpoint))
         if len(endpoints) > TOLD:
             yield f"and {len(endpoints) - TOLD} more"
     if not service.cluster and not service.local:
@@ -215,7 +213,7 @@ def _rejected(rejections: tuple[Rejection, ...]) -> Markup:
         rows = [(f"{r.kind} {r.name}", tag("code", r.field), r.reason) for r in rejections[:TOLD]]
         content = table("Rejected", ("Object", "Field", "Why"), rows)
         if len(rejections) > TOLD:
-            content = Markup(content + tag("p", f"and {len(rejections) - TOLD} more", class_="faint"))
+            content = joined(content, tag("p", f"and {len(rejections) - TOLD} more", class_="faint"))
     return tag("section", tag("h2", f"Rejected ({len(rejections)})"), content, id="rejected")
 
 
