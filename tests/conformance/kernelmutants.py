@@ -15,7 +15,7 @@ from pointsman.backends.nftables.netlink import rules
 from pointsman.conformance import world
 from pointsman.conformance.lab.wire import Segment, Tap
 from pointsman.conformance.selection import variant_of
-from pointsman.core import engine
+from pointsman.core.node import node_context
 from pointsman.plugins.conntrack.table import Table
 
 CAUGHT_BY = {
@@ -29,12 +29,12 @@ CAUGHT_BY = {
 
 _ALL_BITS = 0xFFFFFFFF
 
-_node_context, _first = engine.node_context, Tap.first
+_first = Tap.first
 
 
 def lets_strays_through() -> None:
-    patch.object(
-        engine, "node_context", lambda *known: replace(_node_context(*known), drop_invalid=False)
+    patch(
+        "pointsman.core.engine.node_context", lambda *known: replace(node_context(*known), drop_invalid=False)
     ).start()
 
 
