@@ -2,12 +2,13 @@
 
 from pointsman.core.config import ProxyConfig
 from pointsman.core.hookspecs import hookimpl
-from pointsman.core.source import SourceRegistry, SourceSpec
-
-from .source import FilesSource
+from pointsman.core.source import Source, SourceRegistry, SourceSpec
 
 
-def _make(argument: str, _config: ProxyConfig) -> FilesSource:
+def _make(argument: str, _config: ProxyConfig) -> Source:
+    # Imported late: whoever takes objects from elsewhere needn't pay for reading and watching files.
+    from .source import FilesSource
+
     return FilesSource(argument)
 
 

@@ -13,7 +13,6 @@ from pointsman.core.plugins import Plugins
 
 from .agreement import contradictions, not_installed
 from .flags import flag_values, read
-from .reading import read_file
 from .settings import Setting, Verdict, value_at, with_value
 from .table import BY_KEY, SETTINGS, stays_with_a_file, zero
 from .v1alpha1 import KubeProxyConfiguration
@@ -64,6 +63,8 @@ def effective(args: argparse.Namespace, plugins: Plugins) -> Effective:
     config, warnings, labels = KubeProxyConfiguration(), tuple[str, ...](), dict[str, str]()
     counting = dict(given)
     if given.get("--config"):
+        from .reading import read_file  # late, for it brings a YAML parser along
+
         try:
             reading = read_file(given["--config"])
         except Problems as error:

@@ -218,3 +218,10 @@ def test_the_parser_in_python_serves_as_well(text: str) -> None:
         native = outcome()
         patch.setattr(yamltext, "_LOADER", yaml.SafeLoader)
         assert outcome() == native
+
+
+def test_whoever_wants_to_be_told_of_a_key_that_is_there_twice_gets_the_last() -> None:
+    told: list[tuple[str, int]] = []
+    [value] = load(b"a: 1\nb: {c: 1,\n c: 2}\na: 3\n", lambda key, line: told.append((key, line)))
+    assert value == {"a": 3, "b": {"c": 2}}
+    assert told == [("c", 3), ("a", 4)]
