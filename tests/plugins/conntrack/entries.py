@@ -44,7 +44,7 @@ def listed() -> set[tuple[Protocol, Place, Place]]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as netlink:
         netlink.bind((0, 0))
         netlink.send(pack("=IHHIIBBH", 20, 0x101, 0x301, 1, 0, socket.AF_UNSPEC, 0, 0))
-        found = set()
+        found: set[tuple[Protocol, Place, Place]] = set()
         while True:
             buffer, at = netlink.recv(65536), 0
             while at < len(buffer):

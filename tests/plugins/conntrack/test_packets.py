@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from pyroute2 import IPRoute
 
 from pointsman.backends.nftables.dataplane import NftablesDataplane
 from pointsman.conformance.lab.netns import LOOPBACK, Namespace
@@ -37,21 +38,20 @@ class Node:
         self.host, self.other, self.vip, self.pods = ADDRESSES[family]
         self.reports: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.sockets: list[socket.socket] = []
-        length = family.address_length * 8
-        for address in (self.host, self.other, *self.pods):
-            namespace.configure(
-                lambda ip, a=address: ip.addr("add", index=LOOPBACK, address=a, prefixlen=length)
-            )
-        network = self.vip.rpartition("." if family is IPFamily.IPV4 else ":")[0]
-        network += ".0/24" if family is IPFamily.IPV4 else ":/64"
-        namespace.configure(lambda ip: ip.link("add", ifname="up", kind="veth", peer={"ifname": "up-peer"}))
-        [uplink] = namespace.configure(lambda ip: ip.link_lookup(ifname="up"))
-        for name in ("up", "up-peer"):
-            [index] = namespace.configure(lambda ip, n=name: ip.link_lookup(ifname=n))
-            namespace.configure(lambda ip, i=index: ip.link("set", index=i, state="up"))
-        namespace.configure(lambda ip: ip.route("add", dst=network, oif=uplink, family=family))
+        namespace.configure(self._set_up)
         self.servers = {pod: self._socket(pod, 5353) for pod in self.pods}
         self.start()
+
+    def _set_up(self, ip: IPRoute) -> None:
+        """The addresses, and a way out for what nobody translates."""
+        bits = self.family.address_length * 8
+        for address in (self.host, self.other, *self.pods):
+            ip.addr("add", index=LOOPBACK, address=address, prefixlen=bits)
+        ip.link("add", ifname="up", kind="veth", peer={"ifname": "up-peer"})
+        [uplink], [peer] = ip.link_lookup(ifname="up"), ip.link_lookup(ifname="up-peer")
+        for index in (uplink, peer):
+            ip.link("set", index=index, state="up")
+        ip.route("add", dst=f"{self.vip}/{bits}", oif=uplink, family=self.family)
 
     def start(self) -> None:
         """Serve, with neither Service nor endpoints yet; that everything was looked at is waited for."""
@@ -84,8 +84,8 @@ class Node:
 
     def service(self) -> Service:
         ports = [service_port(53, protocol="UDP", nodePort=NODE_PORT)]
-        fields = {"clusterIPs": [self.vip], "ipFamilies": [str(self.family)]}
-        return service("dns", self.vip, ports, type="NodePort", **fields)
+        family = {"clusterIPs": [self.vip], "ipFamilies": [str(self.family)]}
+        return service("dns", self.vip, ports, (), type="NodePort", **family)
 
     def sync(self) -> int:
         self.namespace.run(self.engine.run_due)

@@ -72,7 +72,7 @@ class World:
     What the reconciler's thread would do with what it hears is done at once.
     """
 
-    def __init__(self, *endpoints: str, **fields: object) -> None:
+    def __init__(self, *endpoints: str, **fields: Any) -> None:
         """List everything: the Service, with ``fields``, and these endpoints; nothing is looked at."""
         self.reports: list[tuple[IPFamily, float, int]] = []
         self.clock = Clock()
@@ -128,7 +128,7 @@ class World:
         return [flow.source for flow in self.table.now]
 
 
-def settled(*endpoints: str, **fields: object) -> World:
+def settled(*endpoints: str, **fields: Any) -> World:
     """A world that has taken its first look."""
     world = World(*endpoints, **fields)
     world.look()
