@@ -387,7 +387,7 @@ def test_a_restart_with_the_right_rules_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.netns
-def test_CT_09_and_HTTP_04_a_start_sets_up_connection_tracking_where_it_runs(tmp_path: Path) -> None:
+def test_CT_09_and_CLN_05_a_start_sets_up_connection_tracking_where_it_runs(tmp_path: Path) -> None:
     objects = folder(tmp_path / "objects")
     settings = Path("/proc/sys/net/netfilter")
     arguments = ["--proxy-mode=nftables", "--hostname-override=node-a", "--log-format=json", *CLUSTER]
@@ -426,3 +426,20 @@ def observed_rules() -> int:
     with NetfilterSocket() as netfilter:
         table = Table(Family.IP, "pointsman")
         return len(netfilter.dump_rules(table, FORWARD))
+
+
+def test_HTTP_04_a_start_is_an_event_of_the_node(tmp_path: Path) -> None:
+    source = """
+    import logging
+    from pointsman.core.hookspecs import hookimpl
+
+    @hookimpl
+    def pointsman_event(event):
+        words = (event.kind, event.name.name, event.type, event.reason)
+        logging.getLogger("events").warning(" ".join(words))
+    """
+    plugins = distribution(tmp_path / "plugins", "listener", source)
+    objects = folder(tmp_path / "objects")
+    with running("run", f"--source=files:{objects}", *MEMORY, path=plugins) as process:
+        process.wait_for("Node node-a Normal Starting")
+        assert process.end() == 0
