@@ -119,11 +119,23 @@ class SyncPlan(Struct, frozen=True):
     facts: Facts = Facts()
 
 
+class TableRules(NamedTuple):
+    """The rules of one of the kernel's tables: all that are there, and those that a sync wrote (MET-11)."""
+
+    table: str
+    held: int
+    written: int
+
+
 class SyncReport(Struct, frozen=True):
-    """What a dataplane did: kernel transactions committed, and objects or elements written or removed."""
+    """What a dataplane did: kernel transactions committed, and objects or elements written or removed.
+
+    ``tables`` is for dataplanes whose work is a rule for this and a rule for that, and which count them.
+    """
 
     transactions: int = 0
     writes: int = 0
+    tables: tuple[TableRules, ...] = ()
 
 
 def advance(

@@ -19,7 +19,7 @@ WITH_PARTIAL_SYNCS = frozenset({"iptables", "nftables"})
 
 
 class SyncMetrics:
-    """Counts what the engine tells; MET-01…MET-07, MET-09, MET-10 and MET-13.
+    """Counts what the engine tells; MET-01…MET-07, MET-09…MET-11 and MET-13.
 
     Args:
         registry: takes the metrics.
@@ -77,6 +77,11 @@ class SyncMetrics:
             traffic_policy=("internal", "external"),
         )
         self._failures = _failures(make, mode)
+        self._rules = self._written = None
+        if mode == "iptables":
+            tables = ("filter", "nat")
+            self._rules = make.gauge(f"{rules}iptables_total", "Rules there are.", table=tables)
+            self._written = make.gauge(f"{rules}iptables_last", "Rules the last sync wrote.", table=tables)
         self._ours = OwnMetrics(make)
 
     @hookimpl
@@ -109,6 +114,7 @@ class SyncMetrics:
                 if not (partial_only and plan.full):
                     counter.labels(family).inc()
             return
+        self._count_rules(family, report)
         if not plan.complete:
             return
         self._last.labels(family).set(now)
@@ -120,6 +126,12 @@ class SyncMetrics:
             self._ours.programmed(family, trigger.cause, latency)
             if trigger.cause is Cause.ENDPOINTS:
                 self._programming.labels(family).observe(latency)
+
+    def _count_rules(self, family: str, report: SyncReport) -> None:
+        if self._rules is not None and self._written is not None:
+            for table, held, written in report.tables:
+                self._rules.labels(family, table).set(held)
+                self._written.labels(family, table).set(written)
 
     @hookimpl
     def pointsman_audited(self, audit: AuditResult) -> None:

@@ -13,7 +13,7 @@ body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1.25rem 4rem; backgroun
   color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
 header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem 1rem; margin-bottom: 1rem; }
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2rem 0 .6rem; }
-p { margin: .4rem 0; } .faint { color: var(--faint); }
+p { margin: .4rem 0; } .faint { color: var(--faint); font-weight: 400; }
 a { color: var(--accent); } nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1rem; }
 .card, .table { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }

@@ -53,13 +53,15 @@ def page(
         number = int(query["page"]) if query.get("page", "").isdecimal() and len(query["page"]) < 10 else 1
         families = board.families
         audits = {family: board.audit(family) for family in families}
-        content = (
+        rejected = tuple(rejections())
+        content = [
             _header(about),
             _families(families, audits, now()),
             _services(search(families, words, number), words),
-            _rejected(tuple(rejections())),
             _slow(families),
-        )
+        ]
+        # What is wrong must not stand below a hundred services that are well.
+        content.insert(2 if rejected else 3, _rejected(rejected))
         document = tag(
             "html",
             tag(

@@ -30,6 +30,10 @@ DECIDED_HERE = (
     "CFG",
     "CLN",
     "CT",
+    "HC",
+    "HTTP",
+    "HZ",
+    "MET",
     "SYNC",
 )
 

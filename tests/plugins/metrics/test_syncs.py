@@ -10,7 +10,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.audit import AuditResult
 from pointsman.core.backlog import Backlog
 from pointsman.core.model import Model, NamespacedName, NodeContext
-from pointsman.core.plan import Cause, Delta, Facts, SyncPlan, SyncReport, Trigger
+from pointsman.core.plan import Cause, Delta, Facts, SyncPlan, SyncReport, TableRules, Trigger
 from pointsman.plugins.http.messages import Request
 from pointsman.plugins.metrics.exposition import exposition
 from pointsman.plugins.metrics.syncs import SyncMetrics
@@ -192,6 +192,19 @@ def test_MET_09_and_MET_10_failures_of_iptables() -> None:
     ipvs = Bench("ipvs").text()
     assert f"{PREFIX}iptables_restore_failures_total" in ipvs
     assert f"{PREFIX}iptables_partial" not in ipvs
+
+
+def test_MET_11_rules_by_table() -> None:
+    bench = Bench("iptables")
+    plan = SyncPlan(V4, Model(NodeContext(V4)), Delta(), full=False)
+    report = SyncReport(1, 3, (TableRules("nat", 70, 3), TableRules("filter", 9, 0)))
+    bench.metrics.pointsman_after_sync(plan, report)
+    for table, held, written in report.tables:
+        series = f'{{ip_family="IPv4",table="{table}"}}'
+        assert bench.value(f"{PREFIX}iptables_total{series}") == held
+        assert bench.value(f"{PREFIX}iptables_last{series}") == written
+    assert bench.types()[f"{PREFIX}iptables_total"] == bench.types()[f"{PREFIX}iptables_last"] == "gauge"
+    assert "iptables" not in Bench("ipvs").text().replace("iptables_restore_failures", "")
 
 
 def test_MET_13_failures_of_nftables(bench: Bench) -> None:
