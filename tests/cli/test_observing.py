@@ -1,0 +1,125 @@
+"""What a running daemon answers over HTTP, each in a network namespace of its own."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pointsman.conformance.lab.netns import Namespace
+from tests.plugins.http.clients import TIMEOUT, ask
+
+from .manifests import endpoint_slice, folder, save, service
+from .processes import running
+
+pytestmark = pytest.mark.netns
+
+HEALTH, STATUS = 10256, 10249
+NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-a"}}
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    with Namespace("node") as namespace:
+        yield namespace
+
+
+def command(objects: Path, *arguments: str) -> list[str]:
+    mode = ["--proxy-mode=memory", "--hostname-override=node-a", "--log-format=json"]
+    return ["run", f"--source=files:{objects}", *mode, *arguments]
+
+
+def value(node: Namespace, series: str) -> float:
+    """The value of a series, as scraped."""
+    for line in node.run(ask, STATUS, "/metrics")[2].decode().splitlines():
+        name, _, number = line.rpartition(" ")
+        if name == series:
+            return float(number)
+    raise KeyError(series)
+
+
+def until(node: Namespace, path: str, status: int, port: int = HEALTH) -> bytes:
+    """The answer, once it has that status."""
+    pause = threading.Event()
+    for _ in range(int(TIMEOUT / 0.02)):
+        found, _, body = node.run(ask, port, path)
+        if found == status:
+            return body
+        pause.wait(0.02)
+    raise AssertionError(f"{path} does not answer {status}")
+
+
+def test_HZ_01_and_HC_02_health_follows_the_objects(tmp_path: Path, node: Namespace) -> None:
+    objects = folder(tmp_path / "objects")
+    balanced: dict[str, Any] = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    save(objects / "lb.json", service("lb", "10.96.0.77", healthCheckNodePort=32100, **balanced))
+    with running(*command(objects), popen=node.popen) as process:
+        process.wait_for("ready")
+        assert node.run(ask, HEALTH, "/livez")[0] == 200
+        assert json.loads(node.run(ask, HEALTH, "/healthz")[2])["nodeEligible"] is False
+        save(objects / "node.json", NODE)
+        until(node, "/healthz", 200)
+        assert node.run(ask, 32100)[0] == 503
+        slice_ = endpoint_slice("10.0.0.7", service="lb")
+        slice_["endpoints"][0]["nodeName"] = "node-a"
+        save(objects / "slice.json", slice_)
+        assert json.loads(until(node, "/", 200, 32100))["localEndpoints"] == 1
+        assert value(node, 'kubeproxy_proxy_healthz_total{code="503"}') >= 1
+        assert process.end() == 0
+
+
+def test_HTTP_01_the_metrics_server(tmp_path: Path, node: Namespace) -> None:
+    objects = folder(tmp_path / "objects")
+    with running(*command(objects), popen=node.popen) as process:
+        process.wait_for("ready")
+        assert node.run(ask, STATUS, "/healthz")[2] == b"ok"
+        assert node.run(ask, STATUS, "/proxyMode")[2] == b"memory"
+        config = json.loads(node.run(ask, STATUS, "/configz")[2])["kubeproxy.config.k8s.io"]
+        assert (config["kind"], config["hostnameOverride"]) == ("KubeProxyConfiguration", "node-a")
+        assert b"\nhostname-override=node-a\n" in node.run(ask, STATUS, "/flagz")[2]
+        assert b"statusz" in node.run(ask, STATUS, "/statusz")[2]
+        assert b"kubernetes_healthcheck" in node.run(ask, STATUS, "/metrics/slis")[2]
+        assert b"shop/web:http/tcp" in node.run(ask, STATUS, "/")[2]
+        assert node.run(ask, STATUS, "/debug/pprof/")[0] == 404
+        assert value(node, 'pointsman_service_ports{ip_family="IPv4"}') == 1
+        assert value(node, 'kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"}') >= 1
+        assert process.end() == 0
+
+
+def test_HTTP_01_profiling_and_gates(tmp_path: Path, node: Namespace) -> None:
+    objects = folder(tmp_path / "objects")
+    arguments = ["--profiling", "--feature-gates=ComponentFlagz=false"]
+    with running(*command(objects, *arguments), popen=node.popen) as process:
+        process.wait_for("ready")
+        assert node.run(ask, STATUS, "/debug/pprof/goroutine")[0] == 200
+        assert node.run(ask, STATUS, "/debug/flags/v", "PUT", body=b"4")[0] == 200
+        assert node.run(ask, STATUS, "/flagz")[0] == 404
+        assert process.end() == 0
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_HTTP_03_an_address_in_use(tmp_path: Path, node: Namespace, hard: bool) -> None:
+    objects = folder(tmp_path / "objects")
+    with node.run(socket.create_server, ("127.0.0.1", STATUS)):
+        arguments = command(objects, f"--bind-address-hard-fail={str(hard).lower()}")
+        with running(*arguments, popen=node.popen) as process:
+            process.wait_for("listen_failed")
+            if hard:
+                assert process.status() == 1
+                assert "bindAddressHardFail" in process.text()
+            else:
+                process.wait_for("ready")
+                assert process.end() == 0
+
+
+def test_port_0_means_that_nobody_is_answered(tmp_path: Path, node: Namespace) -> None:
+    objects = folder(tmp_path / "objects")
+    arguments = command(objects, "--healthz-bind-address=127.0.0.1:0")
+    with running(*arguments, popen=node.popen) as process:
+        process.wait_for("ready")
+        with pytest.raises(ConnectionRefusedError):
+            node.run(ask, HEALTH, "/healthz")
+        assert process.end() == 0
