@@ -28,13 +28,17 @@ def _diff(_: argparse.Namespace, files: Sequence[Path]) -> int:
     return int(comparison.worse)
 
 
-def _matrix(_: argparse.Namespace, files: Sequence[Path]) -> int:
+def _matrix(args: argparse.Namespace, files: Sequence[Path]) -> int:
     from pointsman.conformance.report import read
     from pointsman.conformance.report.matrix import rendered
 
     if not files:
         raise ConfigError("conformance matrix takes reports, at least one")
-    print(rendered([read(file) for file in files]), end="")
+    text = rendered([read(file) for file in files])
+    for target in args.report:
+        target.write_text(f"# What each dataplane makes of each rule\n\n{text}", encoding="utf-8")
+    if not args.report:
+        print(text, end="")
     return 0
 
 
