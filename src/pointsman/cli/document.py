@@ -8,6 +8,7 @@ from .configuration.gates import HEEDED
 from .configuration.settings import Setting, Verdict, value_at
 from .configuration.table import OURS, SETTINGS
 from .configuration.v1alpha1 import KUBERNETES, KubeProxyConfiguration
+from .served import METRICS, PAGES, Served
 
 INTRODUCTION = f"""\
 # In kube-proxy's place
@@ -53,6 +54,12 @@ def document() -> str:
         _table(("field", "default", "what becomes of it"), map(_field_row, _with_fields(theirs))),
         "Feature gates that are heeded: " + ", ".join(f"`{gate}`" for gate in sorted(HEEDED)) + ".\n"
         "All others of Kubernetes are accepted and have no effect; an unknown one is an error.\n",
+        "## Metrics\n",
+        _table(("metric", "proxy modes", "what becomes of it"), map(_served_row, METRICS)),
+        "With an API server as source, `rest_client_*` too. Our own series are named `pointsman_*`.\n",
+        "## Pages\n",
+        _table(("page", "served at", "what becomes of it"), map(_served_row, PAGES)),
+        "With `enableProfiling`, pages for debugging besides. Health check node ports answer as there.\n",
         "## Our own settings\n",
         "In the same file, below the field `pointsman`, of which kube-proxy only warns. The flags go before"
         " the file.\n",
@@ -77,6 +84,10 @@ def _flag_row(setting: Setting) -> tuple[str, ...]:
 
 def _field_row(setting: Setting) -> tuple[str, ...]:
     return f"`{setting.field}`", _default(setting), _fate(setting)
+
+
+def _served_row(served: Served) -> tuple[str, ...]:
+    return f"`{served.name}`", served.where, ": ".join(filter(None, (str(served.verdict), served.note)))
 
 
 def _own_row(setting: Setting) -> tuple[str, ...]:

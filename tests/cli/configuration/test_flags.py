@@ -275,6 +275,7 @@ def test_flagz_shows_every_flag_with_its_value() -> None:
     shown = told("--masquerade-all", "--conntrack-min=5", "--feature-gates=AllBeta=true").flags
     assert shown["masquerade-all"] == "true"
     assert shown["conntrack-min"] == "5"
+    assert (shown["logging-format"], shown["iptables-masquerade-bit"], shown["v"]) == ("text", "14", "0")
     assert shown["conntrack-tcp-timeout-established"] == "24h0m0s"
     assert shown["feature-gates"] == "AllBeta=true"
     assert shown["nodeport-addresses"] == ""

@@ -67,10 +67,14 @@ def _value(setting: Setting, said: str | list[str]) -> Any:
 def flag_values(given: Mapping[str, Any], settings: Sequence[Setting]) -> dict[str, str]:
     """Every flag with its value, given or by default, as /flagz shows them (HTTP-02)."""
     return {
-        setting.flags[-1].lstrip("-"): as_text(given.get(setting.key, _default(setting)))
+        _long_name(setting): as_text(given.get(setting.key, _default(setting)))
         for setting in settings
         if setting.flags
     }
+
+
+def _long_name(setting: Setting) -> str:
+    return next(flag for flag in setting.flags if flag.startswith("--"))[2:]
 
 
 def as_text(value: object) -> str:
