@@ -1,12 +1,16 @@
 """``pointsman conformance``: the same suite for people who don't think of pytest."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from pointsman.cli import main
+from pointsman.conformance import report as reports
+from pointsman.conformance.vm import Kernel, VmUnavailable, find
 
 NAME = "test_a_pod_that_is_the_only_endpoint_reaches_itself"
 
@@ -20,6 +24,15 @@ def command(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
         timeout=100,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Kernel:
+    """The newest kernel for guests, unless there is none."""
+    try:
+        return find()
+    except VmUnavailable as error:
+        pytest.skip(error.reason)
 
 
 def test_it_plays_cases_and_ends_as_they_do(tmp_path: Path) -> None:
@@ -53,3 +66,35 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, missing, None)
     assert main(["conformance", "--backend", "memory"]) == 1
     assert f"needs {missing}; pip install 'pointsman[conformance]'" in capsys.readouterr().err
+
+
+@pytest.mark.vm
+def test_in_a_guest_it_writes_reports_to_this_machine(kernel: Kernel, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    selection = ("--backend", "memory", "--family", "4", "-k", NAME, "--report", str(report))
+    done = command(tmp_path, "--vm", str(kernel.path), *selection, "--", "-v")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{NAME}[memory-IPv4] PASSED" in done.stdout
+    written = reports.read(report)
+    assert written.environment.kernel == kernel.release != os.uname().release
+    assert [result.outcome for result in written.results] == [reports.Outcome.PASS]
+
+
+def test_a_kernel_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = command(tmp_path, "--vm", str(tmp_path / "absent"), "--backend", "memory")
+    assert done.returncode == 1
+    assert done.stderr.startswith("pointsman: ")
+    assert str(tmp_path / "absent") in done.stderr
+
+
+def test_junit_comes_by_the_name_of_the_file(tmp_path: Path) -> None:
+    done = command(tmp_path, "--backend", "memory", "-k", NAME, "--report", "a.xml", "--report", "a.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    root = ElementTree.parse(tmp_path / "a.xml").getroot()
+    assert len(list(root.iter("testcase"))) == len(reports.read(tmp_path / "a.json").results) == 2
+
+
+def test_a_report_into_nowhere_is_refused_at_once(tmp_path: Path) -> None:
+    done = command(tmp_path, "--backend", "memory", "--report", "nowhere/a.json")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "nowhere/a.json: there is no such folder" in done.stdout + done.stderr
