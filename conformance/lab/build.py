@@ -1,6 +1,7 @@
 """Turn a laid-out topology into namespaces; the only place that makes interfaces, addresses and routes."""
 
 import errno
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -18,6 +19,8 @@ from .topology import Address, Cable, Interface, Machine, Role, Route, Topology
 _NODAD = 0x02  # IFA_F_NODAD: an address without duplicate detection is usable at once
 _SCOPE_LINK, _SCOPE_HOST = 253, 254
 _LOCAL_TABLE = 255
+_LOCAL_TYPE = 2
+_WORKER_SECONDS, _A_MOMENT = 5.0, 0.001
 _FOREVER = 0xFFFFFFFF
 
 _EVERYWHERE: dict[str, str | int] = {
@@ -107,9 +110,20 @@ def _address(netlink: IPRoute, interfaces: Sequence[Interface], index: dict[str,
 
 
 def add_address(netlink: IPRoute, interface: str, address: Address) -> None:
-    """Give an interface an address."""
+    """Give an interface an address; when it returns, the machine takes what is sent there for its own."""
     [index] = netlink.link_lookup(ifname=interface)
     netlink.addr("add", index=index, **_words_for(address))
+    # The route that makes an IPv6 address local is added by a worker of the kernel's, a little later.
+    deadline = time.monotonic() + _WORKER_SECONDS
+    while not _is_local(netlink, address) and time.monotonic() < deadline:
+        time.sleep(_A_MOMENT)
+
+
+def _is_local(netlink: IPRoute, address: Address) -> bool:
+    try:
+        return all(route["type"] == _LOCAL_TYPE for route in netlink.route("get", dst=address.text))
+    except NetlinkError:
+        return False
 
 
 def remove_address(netlink: IPRoute, interface: str, address: Address) -> None:

@@ -1,0 +1,94 @@
+"""How many of all broken proxies the suite finds out; ``python -m tests.conformance.score`` says it in JSON.
+
+Each mutant is played in the one case that is said to find it out. Those of a kernel need root.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from tests.conformance import besidemutants, enginemutants, kernelmutants
+from tests.conformance.mutants import mutants
+from tests.conformance.runs import CASES, Case, install_mutants, play, play_mutants
+
+_BOTH = "test_dual_stack::"
+
+
+class Score(NamedTuple):
+    """Mutants by name, each with the case that should find it out."""
+
+    caught: Mapping[str, str]
+    survived: Mapping[str, str]
+
+    @property
+    def percent(self) -> float:
+        """The share of those caught; 100 is what is asked for."""
+        return 100 * len(self.caught) / (len(self.caught) + len(self.survived))
+
+
+def of_dataplanes(folder: Path) -> tuple[dict[str, str], list[Case]]:
+    """Broken dataplanes that are simulated, and what becomes of them and of a healthy one."""
+    caught_by = {mutant.__name__: mutant.caught_by for mutant in mutants()}
+    both = {mutant: case for mutant, case in caught_by.items() if case.startswith(_BOTH)}
+    one = {mutant: case for mutant, case in caught_by.items() if mutant not in both}
+    return caught_by, [*play_mutants(folder, one, "4"), *play_mutants(folder, both, "both")]
+
+
+def of_parts(folder: Path) -> tuple[dict[str, str], list[Case]]:
+    """Broken parts beside the rules."""
+    caught_by = besidemutants.CAUGHT_BY
+    return caught_by, play_mutants(folder, caught_by, "4", "-p", besidemutants.__name__)
+
+
+def of_kernels(folder: Path) -> tuple[dict[str, str], list[Case]]:
+    """Broken dataplanes of a kernel; the healthy one is nftables."""
+    caught_by = kernelmutants.CAUGHT_BY
+    return caught_by, play_mutants(folder, caught_by, "4", "-p", kernelmutants.__name__, healthy="nftables")
+
+
+def caught(played: Iterable[Case], mutant: str) -> list[Case]:
+    """The cases of a mutant that failed for what a case or the oracle says, not for a fault of its own."""
+    said = ("AssertionError", "assert", "pointsman.conformance.")
+    return [
+        case
+        for case in played
+        if case.properties.get("backend") == mutant
+        and case.outcome == "failure"
+        and case.message.startswith(said)
+    ]
+
+
+def score(folder: Path) -> Score:
+    """The score of all mutants; ``folder`` is where they are installed."""
+    results = dict(_results(folder))
+    return Score(
+        {mutant: case for (mutant, case), found in results.items() if found},
+        {mutant: case for (mutant, case), found in results.items() if not found},
+    )
+
+
+def _results(folder: Path) -> Iterator[tuple[tuple[str, str], bool]]:
+    for group in (of_dataplanes, of_parts, of_kernels):
+        caught_by, played = group(folder)
+        for mutant, case in caught_by.items():
+            yield (mutant, case), bool(caught(played, mutant))
+    for mutant, case in enginemutants.CAUGHT_BY.items():
+        yield (mutant, case), bool(caught(of_engine(folder, mutant), "memory"))
+
+
+def of_engine(folder: Path, mutant: str) -> list[Case]:
+    """What becomes of a healthy dataplane under a broken engine."""
+    options = ("--backend", "memory", "--family", "4", "-p", enginemutants.__name__)
+    variables = {enginemutants.VARIABLE: mutant}
+    return play(folder, f"{CASES}.{enginemutants.CAUGHT_BY[mutant]}", *options, variables=variables).cases
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as made:
+        install_mutants(Path(made))
+        result = score(Path(made))
+    json.dump({"percent": result.percent, **result._asdict()}, sys.stdout, indent=2)
+    sys.exit(1 if result.survived else 0)
