@@ -44,7 +44,7 @@ SUITE = SuiteInfo(
 
 
 def result(outcome: Outcome = Outcome.PASS, **fields: Any) -> Result:
-    plain = {
+    plain: dict[str, Any] = {
         "case": "test_a::test_b",
         "semantics": ("SEL-10",),
         "core": True,
