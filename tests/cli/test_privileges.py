@@ -10,7 +10,7 @@ from pointsman.conformance.lab.netns import Namespace
 from tests.conftest import SBIN
 
 from .manifests import folder
-from .processes import POINTSMAN, running
+from .processes import POINTSMAN, pointsman, running
 
 # What a container runtime does: everything read-only, one capability, no way to get another.
 CONFINED = """
@@ -28,14 +28,20 @@ exec setpriv --no-new-privs --inh-caps=-all,+net_admin --bounding-set=-all,+net_
 
 @pytest.mark.netns
 @pytest.mark.program("nft", "setpriv", "unshare", "mount", "awk")
-def test_it_serves_with_one_capability_and_nothing_writable(tmp_path: Path) -> None:
+def test_CLN_05_after_init_only_one_capability_and_nothing_writable_suffice(tmp_path: Path) -> None:
     objects = folder(tmp_path / "objects")
     confined = ["unshare", "--mount", "sh", "-c", CONFINED, "sh", str(tmp_path), *POINTSMAN]
     arguments = ["run", f"--source=files:{objects}", "--proxy-mode=nftables", "--hostname-override=node-a"]
-    with Namespace("node") as node, running(*arguments, program=confined, popen=node.popen) as process:
-        process.wait_for("ready")
-        path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
-        held = node.run(subprocess.check_output, ["nft", "list", "ruleset"], env={"PATH": path}, text=True)
-        assert "10.96.0.10" in held
-        assert process.end() == 0
+    with Namespace("node") as node:
+        # As the init container of deploy/daemonset.yaml does.
+        done = node.run(pointsman, *arguments, "--init-only")
+        assert done.returncode == 0, done.stderr
+        with running(*arguments, program=confined, popen=node.popen) as process:
+            process.wait_for("ready")
+            path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
+            held = node.run(
+                subprocess.check_output, ["nft", "list", "ruleset"], env={"PATH": path}, text=True
+            )
+            assert "10.96.0.10" in held
+            assert process.end() == 0
     assert not (tmp_path / "written").exists()
