@@ -195,6 +195,7 @@ PROCESS: Sequence[Setting] = (
         ("--profiling",),
         "serve debugging pages too",
         alone="true",
+        note="profiles are of Python",
     ),
     Setting(
         "showHiddenMetricsForVersion",
