@@ -72,6 +72,7 @@ def serve(decided: Decided, plugins: Plugins) -> None:
         _follow_addresses(loop, engine, ends)
         ends.callback(decided.source.stop)
         decided.source.start(loop)
+        _post_events(decided, plugins, ends)
         observers = Observers(decided, plugins, engine, loop.failed, ends)
         _reconcile_flows(decided, plugins, observers, ends)
         plugins.event(Event("Node", NamespacedName("", config.node_name), "Normal", "Starting", ""))
@@ -112,6 +113,17 @@ def _reconcile_flows(decided: Decided, plugins: Plugins, observers: Observers, e
     plugins.register(reconciler, "conntrack reconciler")
     ends.callback(reconciler.stop)
     reconciler.start()
+
+
+def _post_events(decided: Decided, plugins: Plugins, ends: ExitStack) -> None:
+    """Have Events posted, if there is an API server to post them to."""
+    if decided.api_server is not None:
+        from pointsman.plugins.kubernetes.events import EventPoster
+
+        poster = EventPoster(decided.api_server, decided.config.node_name)
+        plugins.register(poster, "events")
+        ends.callback(poster.stop)
+        poster.start()
 
 
 def _watch_configuration(loop: EventLoop, chosen: Effective, ends: ExitStack) -> None:
