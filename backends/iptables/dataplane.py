@@ -4,6 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import DataplaneSettings, Observed
 from pointsman.core.errors import BackendUnavailable, ResyncRequired, SyncError
@@ -14,6 +16,7 @@ from pointsman.core.plan import SyncPlan, SyncReport
 
 from . import accounting, libiptc
 from .changes import CHUNK, Changes, Step, steps
+from .counting import RuleCounts
 from .image import NAME, Image
 from .kernel import Refused, Tools, Variant, allow_localnet, choose
 from .observe import observed
@@ -43,6 +46,7 @@ class IptablesDataplane:
         self._tools: Tools | None = None
         self._sets = Sets(settings.family)
         self._image: Image | None = None
+        self._counts = RuleCounts()
         self._settled = False
         self._seen: tuple[bytes, Observed] | None = None
         # The watch doesn't look while something is half written.
@@ -114,7 +118,7 @@ class IptablesDataplane:
         report = self._write(changes, before, image.tables.sets, gone)
         image.note(changed)
         self._image = image
-        return report
+        return replace(report, tables=self._counts.moved(changes))
 
     def _clean_up(self) -> bool:
         self._image = None
@@ -149,7 +153,7 @@ class IptablesDataplane:
         self._settled = True
         # After an early part of a cold start there is more than the image knows of.
         self._image = image if plan.complete else None
-        return report
+        return replace(report, tables=self._counts.filled(image.tables, changes))
 
     def _write(
         self, changes: Changes, present: dict[str, int], wanted: dict[str, int], gone: set[str]
