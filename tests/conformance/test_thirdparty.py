@@ -1,0 +1,87 @@
+"""Backends of third parties: found by their entry points, held to the suite, and blamed by name."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.runs import ROOT, Run, play
+
+EXAMPLE = ROOT / "examples/thirdparty-sqlite/pointsman_sqlite"
+CASE = "pointsman.conformance.cases.test_cluster_ip::test_a_pod_that_is_the_only_endpoint_reaches_itself"
+BROKEN = """
+from pointsman.core.backend import BackendSpec
+from pointsman.core.hookspecs import hookimpl
+from pointsman_sqlite.dataplane import SqliteDataplane
+
+
+class Broken(SqliteDataplane):
+{method}
+
+
+@hookimpl
+def pointsman_register_backends(registry):
+    registry.add(BackendSpec("broken", "not as it should be", Broken, simulated=True))
+"""
+RAISING = """
+    @hookimpl
+    def dataplane_sync(self, plan):
+        raise KeyError("no such luck")
+"""
+MISSPELT = """
+    @hookimpl
+    def dataplane_sync(self, plann):
+        return None
+"""
+UNHEARD_OF = """
+    @hookimpl
+    def dataplane_shine(self):
+        return None
+"""
+
+
+def install(folder: Path, name: str, module: str) -> None:
+    """Make a folder hold what pip would for a distribution."""
+    metadata = folder / f"{name}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[pointsman]\n{name} = {module}\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    shutil.copytree(EXAMPLE, tmp_path / EXAMPLE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    install(tmp_path, "sqlite", EXAMPLE.name)
+    return tmp_path
+
+
+def held(site: Path, method: str) -> Run:
+    """A broken one of somebody else's, held to a case."""
+    (site / "somebody.py").write_text(BROKEN.format(method=method))
+    install(site, "somebody-else", "somebody")
+    return play(site, CASE, "--backend", "broken", "--family", "4")
+
+
+def test_the_example_is_found_and_passes(site: Path) -> None:
+    """All of the core is asked of its wheel: tox -e thirdparty."""
+    run = play(site, CASE, "--backend", "sqlite")
+    assert run.status == 0, run.output
+    assert {case.outcome for case in run.cases} == {"passed"}
+
+
+def test_one_that_raises_is_named_with_what_it_raised(site: Path) -> None:
+    run = held(site, RAISING)
+    assert run.status == pytest.ExitCode.TESTS_FAILED
+    [message] = [case.message for case in run.cases]
+    assert "broken: dataplane_sync raised KeyError('no such luck')" in message
+
+
+@pytest.mark.parametrize(
+    ("method", "why"), [(MISSPELT, "plann"), (UNHEARD_OF, "dataplane_shine")], ids=["misspelt", "unheard-of"]
+)
+def test_one_with_hooks_that_are_none_is_named(site: Path, method: str, why: str) -> None:
+    run = held(site, method)
+    assert run.status == pytest.ExitCode.TESTS_FAILED
+    [message] = [case.message for case in run.cases]
+    assert "backend broken" in message
+    assert why in message
