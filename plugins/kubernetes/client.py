@@ -112,6 +112,10 @@ class ApiClient:
         self._observers: list[Callable[[Request], None]] = []
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        """Close the connections that are kept for later; what is being read is not interrupted."""
+        self._credentials.close()
+
     def observe(self, observer: Callable[[Request], None]) -> None:
         """Have every request reported, on the thread that made it; an observer must be quick."""
         with self._lock:

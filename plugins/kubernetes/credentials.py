@@ -86,6 +86,12 @@ class Credentials:
         except Unreachable:
             return False
 
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.clear()
+
     def _fresh(self) -> Loaded:
         old = self._loaded
         aged = self._clock() - self._since >= RELOAD_SECONDS

@@ -120,6 +120,7 @@ def _post_events(decided: Decided, plugins: Plugins, ends: ExitStack) -> None:
     if decided.api_server is not None:
         from pointsman.plugins.kubernetes.events import EventPoster
 
+        ends.callback(decided.api_server.close)
         poster = EventPoster(decided.api_server, decided.config.node_name)
         plugins.register(poster, "events")
         ends.callback(poster.stop)

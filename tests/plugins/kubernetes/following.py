@@ -110,6 +110,7 @@ def followed(client: ApiClient, timing: Timing = FAST) -> Iterator[tuple[Kuberne
     finally:
         source.stop()
         source.stop()
+        client.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("kubernetes-")]
     assert not mirror.failures
 

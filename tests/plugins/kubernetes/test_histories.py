@@ -80,12 +80,12 @@ EDITS = st.one_of(
     objects.nodes().map(put),
     st.sampled_from(NAMES).map(lambda kind_and_name: delete(*kind_and_name)),
 )
+# Not the order of events: where a cut follows, one that was held back is lost, and no client can know.
 FAULTS = st.sampled_from(
     [
         lambda server: server.faults.cut(times=2),
         lambda server: server.faults.garble(),
         lambda server: server.faults.duplicate(times=2),
-        lambda server: server.faults.reorder(),
         lambda server: server.faults.expire(times=2),
         lambda server: server.faults.fail(500, times=3),
         lambda server: server.faults.fail(422, verb="watch"),
@@ -132,7 +132,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder: Path = tmp_path_factory.mktemp("histories")
     logging.disable()
     with ApiServer() as server:
-        yield World(server, connect(str(server.kubeconfig(folder / "kubeconfig"))))
+        client = connect(str(server.kubeconfig(folder / "kubeconfig")))
+        yield World(server, client)
+        client.close()
     logging.disable(logging.NOTSET)
 
 
@@ -174,7 +176,6 @@ def test_whatever_happens_the_end_is_that_of_a_fresh_list(world: World, history:
         for step in history:
             step(server)
         server.faults.clear()
-        server.bookmark()  # with which comes what has been held back
         wanted = fresh_model(world)
         wait_until(lambda: mirror.objects == selected(server) and model(world.followed) == wanted)
 

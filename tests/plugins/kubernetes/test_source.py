@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from pointsman.conformance.apiserver import FOREVER, ApiServer
 from pointsman.core.apis import Node, Service
-from pointsman.plugins.kubernetes.client import connect
+from pointsman.plugins.kubernetes.client import Request, connect
 from pointsman.plugins.kubernetes.reflector import PAGE
 
 from .following import (
@@ -213,7 +213,7 @@ def test_one_node_can_be_looked_up(server: ApiServer, tmp_path: Path) -> None:
 
 def test_every_request_is_counted(server: ApiServer, tmp_path: Path) -> None:
     client = connect(str(server.kubeconfig(tmp_path / "kubeconfig")))
-    seen = []
+    seen: list[Request] = []
     client.observe(seen.append)
     client.find_node(NODE)
     server.go_away()

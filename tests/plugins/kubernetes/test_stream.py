@@ -18,7 +18,7 @@ def test_lines_are_the_same_however_they_are_cut(lines: list[bytes], data: st.Da
     rest = data.draw(st.binary(max_size=8).map(lambda text: text.replace(b"\n", b" ")))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text + rest)), max_size=6)))
     found = Lines()
-    told = []
+    told: list[bytes] = []
     for begin, end in zip([0, *cuts], [*cuts, None], strict=True):
         told += found.feed((text + rest)[begin:end])
     assert told == [line for line in lines if line]
