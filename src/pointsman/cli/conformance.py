@@ -15,7 +15,7 @@ PROFILES = ("core", "extended")
 _USAGE = """%(prog)s --backend NAME [--backend NAME ...] [OPTION ...] [-- PYTEST-ARGUMENT ...]
        %(prog)s --target-command 'PROGRAM ... {kubeconfig} ...' [OPTION ...]
        %(prog)s diff OLD.json NEW.json
-       %(prog)s matrix [--report FILE.md] REPORT.json ...
+       %(prog)s matrix REPORT.json ... [--report FILE.md]
        %(prog)s cases [--profile core] [--family 4]
        %(prog)s schema"""
 
