@@ -17,6 +17,7 @@ from pointsman.core.model import Protocol
 
 pytestmark = pytest.mark.requires(Part.RAW_PACKETS)
 
+USUAL_BIT = 14
 FAR_AHEAD = 1 << 28  # bytes; no window reaches there
 
 
@@ -66,10 +67,11 @@ def test_packets_that_belong_to_no_connection_get_through_where_that_is_wished(w
 
 
 @pytest.mark.semantics("MSQ-01", "CFG-11")
-@pytest.mark.parametrize("bit", [14, 0, 31])
+@pytest.mark.parametrize("bit", [USUAL_BIT, 0, 31])
 def test_other_bits_of_the_mark_are_somebody_elses(world: World, bit: int) -> None:
     """They are on the packet when it leaves, and ours is not; it was needed, for the source is rewritten."""
-    world.restart(masquerade_bit=bit)
+    if bit != USUAL_BIT:
+        world.restart(masquerade_bit=bit)
     vip, endpoint = world.scene.cluster_ip(), world.scene.address("remote-a")
     ports = [target(8080, protocol=Protocol.UDP)]
     world.apply(
