@@ -25,9 +25,7 @@ class EventLoop:
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
 
-    def replaced(
-        self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()
-    ) -> None:
+    def replaced(self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()) -> None:
         """See `Sink.replaced`."""
         listed, unusable = list(objects), list(kept)
         self.call(lambda: self._engine.replaced(kind, listed, unusable))

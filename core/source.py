@@ -36,9 +36,7 @@ class Rejection(Struct, frozen=True):
 class Sink(Interface):
     """What a source reports to; every method may be called from any thread."""
 
-    def replaced(
-        self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()
-    ) -> None:
+    def replaced(self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()) -> None:
         """These are all the objects of a kind; any other is gone. The kind counts as listed from here on.
 
         ``kept`` names objects that exist but can't be used: what is known of them stays.

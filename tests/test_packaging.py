@@ -63,7 +63,7 @@ def shipped(root: Path) -> set[str]:
         found |= {
             (Path(folder) / name).relative_to(root.parent).as_posix()
             for name in files
-            if Path(name).suffix in {".py", ".md", ".yaml"} or name == "py.typed"
+            if Path(name).suffix in {".py", ".md", ".toml", ".yaml"} or name == "py.typed"
         }
     return found
 

@@ -69,7 +69,7 @@ class Tap:
 
     def seen(self) -> list[Segment]:
         """What has been seen since this was last asked."""
-        found = []
+        found: list[Segment] = []
         while True:
             try:
                 packet = self._socket.recv(_LARGEST_PACKET)
@@ -161,7 +161,7 @@ def _network(segment: Segment) -> bytes:
 def _checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
     padded = data + bytes(len(data) % 2)
-    total = sum(struct.unpack(f">{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f">{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pointsman.core import proxy
+from pointsman.core import frontends, proxy
 from pointsman.core.addresses import IPFamily
 from pointsman.core.apis import ApiObject, EndpointSlice, Kind, Service, ServiceCIDR
 from pointsman.core.config import ProxyConfig
@@ -257,14 +257,14 @@ def test_SYNC_11_a_crash_in_planning_stops_neither_the_loop_nor_the_other_family
     """A Service that trips over a bug of ours; another one, in the same plan, comes with the retry."""
     bench = Bench(ProxyConfig(NODE, min_sync_period=0))
     bench.list_all()
-    whole = proxy.service_frontends
+    whole = frontends.service_frontends
 
     def poisoned(port: ServicePort, *rest: Any) -> ServiceFrontends:
         if port.name.name == "poison" and len(port.cluster_ip) == 4:
             raise ZeroDivisionError
         return whole(port, *rest)
 
-    both = {"ipFamilies": ["IPv4", "IPv6"], "type": "ClusterIP"}
+    both: dict[str, Any] = {"ipFamilies": ["IPv4", "IPv6"], "type": "ClusterIP"}
     monkeypatch.setattr(proxy, "service_frontends", poisoned)
     for number, name in enumerate(("poison", "web")):
         addresses = [f"10.96.0.{number}", f"fd00:96::{number}"]

@@ -22,9 +22,7 @@ class RecordingSink:
         self.failures: list[BaseException] = []
         self.history: list[set[str]] = []
 
-    def replaced(
-        self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()
-    ) -> None:
+    def replaced(self, kind: Kind, objects: Iterable[ApiObject], kept: Iterable[NamespacedName] = ()) -> None:
         with self._news:
             assert kind not in self.listed
             self.listed.add(kind)
