@@ -12,7 +12,7 @@ from rich.console import Console
 from .building import build, obtain
 from .errors import TimedOut, VmError
 from .guest import Guest
-from .kernels import DIRECTORIES
+from .kernels import DIRECTORIES, locate
 from .progress import shown
 
 TIMED_OUT, FAILED = 124, 125  # as timeout(1) has them
@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("there is no command to run")
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(_BY_SIGNAL + number))
     try:
+        if args.ready and locate(args.kernel) is None:
+            sys.stderr.write("pointsman.conformance.vm: no kernel is at hand; nothing was run in a guest\n")
+            return 0
         with shown(Console(stderr=True)) as report:
             kernel = (build if args.build else obtain)(args.kernel, report)
         if not args.command:
@@ -94,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
         "--build",
         action="store_true",
         help="use a kernel built from Debian's linux-source, and build it if need be; -k names the version",
+    )
+    parser.add_argument(
+        "--ready",
+        action="store_true",
+        help="where no kernel is at hand, say so and do nothing: building one takes its time",
     )
     parser.add_argument("command", nargs="*", metavar="COMMAND")
     return parser

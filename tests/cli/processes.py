@@ -1,6 +1,7 @@
 """The real program, as a process of its own: its output line by line, its end, and plugins made for it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,12 +60,13 @@ class Running:
         self._reader.start()
 
     def wait_for(self, *words: str, after: int = 0) -> int:
-        """Wait for a line that holds all the words; returns how many lines there are up to it."""
+        """Wait for a line in which all the words begin; returns how many lines there are up to it."""
+        wanted = [re.compile(rf"(?<!\w){re.escape(word)}") for word in words]
         checked = after
         with self._news:
             while True:
                 for number in range(checked, len(self.lines)):
-                    if all(word in self.lines[number] for word in words):
+                    if all(word.search(self.lines[number]) for word in wanted):
                         return number + 1
                 checked = max(checked, len(self.lines))
                 assert not self._ended, f"ended without {words}:\n{self.text()}"

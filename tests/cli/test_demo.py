@@ -46,7 +46,7 @@ def test_the_way_is_told_from_virtual_ip_to_pod_with_each_backends_chance() -> N
     assert topics[0] == "match"
     assert topics.count("pick") == topics.count("dnat") == 4
     assert [step["probability"] for step in way if step["topic"] == "pick"] == [0.25] * 4
-    assert "vmap @services" in way[0]["where"]
+    assert "map @services" in way[0]["where"]
 
 
 def test_people_get_a_picture() -> None:

@@ -16,7 +16,7 @@ from pointsman.core.plugins import Plugins
 from .command import Subparsers
 from .selection import Outcomes, survey
 
-PIPE_WIDTH = 140  # columns, where there is no terminal to say it
+PIPE_WIDTH = 320  # nobody sees it wrapped there, and programs would stumble
 
 Surveys = Sequence[tuple[BackendSpec, Outcomes]]
 

@@ -66,6 +66,12 @@ def test_no_kernel(tmp_path: Path) -> None:
     assert "missing can't be run (No such file or directory); name a User-Mode-Linux kernel" in done.stderr
 
 
+def test_where_no_kernel_is_at_hand_nothing_is_run_and_that_is_said() -> None:
+    done = run("--ready", "-k", "0.99", "--", "false")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing was run" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -201,9 +201,9 @@ def test_a_server_that_is_away_for_a_while_is_awaited(
 ) -> None:
     with caplog.at_level(logging.WARNING), following(server, tmp_path) as (source, mirror):
         before = dict(mirror.objects)
-        heard = source.status()["Service"].heard
         server.go_away()
         edit(server)
+        heard = wait_for_status(source, "Service", lambda status: status.failures > 0).heard
         status = wait_for_status(source, "Service", lambda status: status.failures > 4)
         assert "refused" in status.error
         assert (status.listed, status.heard) == (True, heard)
