@@ -2,7 +2,9 @@
 
 import queue
 import socket
+import time
 from collections.abc import Iterator
+from errno import EADDRNOTAVAIL
 
 import pytest
 from pyroute2 import IPRoute
@@ -28,6 +30,18 @@ ADDRESSES = {
     IPFamily.IPV4: ("192.0.2.1", "192.0.2.101", "10.96.0.10", ("10.244.1.1", "10.244.1.2")),
     IPFamily.IPV6: ("2001:db8::1", "2001:db8::101", "fd00:96::10", ("fd00:244::1", "fd00:244::2")),
 }
+
+
+def _bind(opened: socket.socket, address: str, port: int) -> None:
+    """Bind to an address that has just been added: IPv6 makes it local a little later."""
+    ends = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return opened.bind((address, port))
+        except OSError as error:
+            if error.errno != EADDRNOTAVAIL or time.monotonic() > ends:
+                raise
+        time.sleep(0.005)
 
 
 class Node:
@@ -116,7 +130,7 @@ class Node:
     def _socket(self, address: str, port: int) -> socket.socket:
         [opened] = self.namespace.sockets(1, self.family, socket.SOCK_DGRAM, 0)
         self.sockets.append(opened)
-        opened.bind((address, port))
+        _bind(opened, address, port)
         return opened
 
     def stop(self) -> None:
