@@ -1,6 +1,7 @@
 """``python -m pointsman.conformance.vm``: run a command in a guest."""
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if not args.command and not args.build:
         parser.error("there is no command to run")
+    if args.unless is not None and args.unless.exists():
+        # This machine will do. Nothing is left for us to do but to make way.
+        os.execvp(args.command[0], args.command)
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(_BY_SIGNAL + number))
     try:
         if args.ready and locate(args.kernel) is None:
@@ -102,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
         "--ready",
         action="store_true",
         help="where no kernel is at hand, say so and do nothing: building one takes its time",
+    )
+    parser.add_argument(
+        "--unless",
+        type=Path,
+        metavar="PATH",
+        help="run the command on this machine if that path is there, such as a directory below /proc/sys that"
+        " comes with what a guest is wanted for",
     )
     parser.add_argument("command", nargs="*", metavar="COMMAND")
     return parser

@@ -66,6 +66,12 @@ def test_no_kernel(tmp_path: Path) -> None:
     assert "missing can't be run (No such file or directory); name a User-Mode-Linux kernel" in done.stderr
 
 
+def test_where_this_machine_will_do_there_is_no_guest(tmp_path: Path) -> None:
+    tmp_path.joinpath("file").touch()
+    done = run("--unless", str(tmp_path), "-k", "0.99", "--", "sh", "-c", f"ls {tmp_path}; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "file\n", "")
+
+
 def test_where_no_kernel_is_at_hand_nothing_is_run_and_that_is_said() -> None:
     done = run("--ready", "-k", "0.99", "--", "false")
     assert (done.returncode, done.stdout) == (0, "")
