@@ -22,6 +22,12 @@ from .following import (
     wait_for_status,
 )
 
+# Sockets of connections that break while they are made are urllib3's, which leaves some to the collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:unclosed <ssl.SSLSocket:ResourceWarning",
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning",
+)
+
 
 def edit(server: ApiServer, number: int = 1) -> None:
     """Change something of both of the kinds that change most."""

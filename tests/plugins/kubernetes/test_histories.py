@@ -32,6 +32,12 @@ from tests.core.objects import NODE
 
 from .following import FAST, SECONDS, Key, Mirror, cidr, endpoint_slice, present, service
 
+# Sockets of connections that break while they are made are urllib3's, which leaves some to the collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:unclosed <ssl.SSLSocket:ResourceWarning",
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning",
+)
+
 CONFIG = ProxyConfig(NODE, families=(IPFamily.IPV4,), min_sync_period=0)
 TIMING = replace(FAST, first_wait=0.001, longest_wait=0.005)
 API_VERSIONS = {
