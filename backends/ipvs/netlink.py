@@ -196,13 +196,7 @@ class IpvsSocket:
     def _resolve(self) -> int:
         """The number that generic netlink has given to IPVS."""
         self._kind = _CONTROLLER
-        self._send(self._pack(_GET_FAMILY, 0, attribute(_FAMILY_NAME, b"IPVS\0")))
-        for answer in receive(self._socket):
-            if answer.kind == _ERROR:
-                error, _, words = framing.parse_error(answer)
-                raise IpvsError(error, "find IPVS", words)
-            return _u16(table(answer.body, _GENL_SIZE)[_FAMILY_ID])
-        raise OSError(ENOBUFS, "find IPVS: no answer")
+        return _u16(self._ask(_GET_FAMILY, 0, attribute(_FAMILY_NAME, b"IPVS\0"), "find IPVS")[_FAMILY_ID])
 
     def _dump(self, command: int, attributes: bytes, what: str) -> list[dict[int, bytes]]:
         for _ in range(_DUMP_ATTEMPTS):

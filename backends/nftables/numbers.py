@@ -4,8 +4,8 @@ Whenever a verdict that leads to a chain is added, the kernel walks every verdic
 each base chain (``nft_table_validate``): with 30,000 services in one, milliseconds for each change. So the
 maps by which packets are dispatched hold numbers, and one small map leads from a number to its chain.
 
-A number is never given twice while the process lives, so an element that still holds an old one can't come to
-mean another chain.
+From one look at the kernel to the next no number is given twice, and a look mends every element whose number
+leads nowhere: none can come to mean another chain.
 """
 
 from collections.abc import Container, Mapping
