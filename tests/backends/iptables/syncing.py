@@ -6,7 +6,6 @@ many runs of ``iptables-restore`` as it was told to; told 0, it has to be killed
 """
 
 import os
-import pickle
 import signal
 import sys
 
@@ -14,12 +13,11 @@ from pointsman.backends.iptables.changes import Step
 from pointsman.backends.iptables.dataplane import IptablesDataplane
 from pointsman.backends.iptables.kernel import Tools, Variant
 from pointsman.core.backend import DataplaneSettings
-from pointsman.core.model import Model
-from pointsman.core.plan import Delta, SyncPlan, diff
+from tests.backends.killing import given_models, sync_for_ever
 
 
 def die_after(steps: int) -> None:
-    """Have the process killed right behind so many steps from now on."""
+    """Have the process killed right behind so many steps from now on; 0 is never."""
     made, write = 0, Tools.write
 
     def last_write(self: Tools, step: Step) -> None:
@@ -34,19 +32,9 @@ def die_after(steps: int) -> None:
 
 def main() -> None:
     variant, steps = Variant(sys.argv[1]), int(sys.argv[2])
-    models: list[Model] = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the test that started us
-    family = models[0].node.family
-    dataplane = IptablesDataplane(DataplaneSettings(family), variant)
-    dataplane.dataplane_sync(SyncPlan(family, models[0], Delta(), full=True))
-    if steps:
-        die_after(steps)
-    at = 0
-    while True:
-        towards = (at + 1) % len(models)
-        print(towards, flush=True)  # noqa: T201 - to the test
-        plan = SyncPlan(family, models[towards], diff(models[at], models[towards]), full=False)
-        dataplane.dataplane_sync(plan)
-        at = towards
+    models = given_models()
+    dataplane = IptablesDataplane(DataplaneSettings(models[0].node.family), variant)
+    sync_for_ever(dataplane, models, lambda: die_after(steps))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,6 @@ How often is up to the environment variable POINTSMAN_KILLS: the nightly run kil
 """
 
 import os
-import pickle
-import select
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +19,8 @@ from pointsman.conformance.lab import Namespace
 from pointsman.core.backend import expected
 from pointsman.core.model import Model
 from tests import strategies
+from tests.backends import killing
+from tests.backends.iptables import syncing
 from tests.backends.iptables.driven import Kernel
 from tests.backends.iptables.fates import fates, ours
 
@@ -33,7 +31,6 @@ pytestmark = [
 ]
 
 KILLS = int(os.environ.get("POINTSMAN_KILLS", "12"))
-ROOT = Path(__file__).parents[3]
 AT_LEAST_STARTED = 60.0
 LONG_ENOUGH = 0.5
 AT_REST = 30.0
@@ -77,23 +74,9 @@ def run_and_kill(
     namespace: Namespace, variant: Variant, models: Sequence[Model], steps: int, milliseconds: int
 ) -> int:
     """Start a process that syncs, kill it; the number of the model that it was about to bring."""
-    command = [sys.executable, "-m", "tests.backends.iptables.syncing", variant, str(steps)]
-    process = namespace.popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with process.stdin, process.stdout:
-        process.stdin.write(pickle.dumps(list(models)))
-        process.stdin.close()
-        ready, _, _ = select.select([process.stdout], [], [], AT_LEAST_STARTED)
-        assert ready, "it never began"
-        try:
-            # Between models that are alike no transaction is ever made.
-            process.wait(LONG_ENOUGH if steps else milliseconds / 1000)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        assert process.returncode == -9, "it ended on its own"
-        at = int(process.stdout.read().split()[-1])
+    # Between models that are alike no transaction is ever made.
+    limits = AT_LEAST_STARTED, LONG_ENOUGH if steps else milliseconds / 1000
+    at = killing.run_and_kill(namespace, syncing.__name__, [variant, str(steps)], models, limits)
     wait_for_tools(namespace)
     return at
 

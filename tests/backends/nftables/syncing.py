@@ -6,7 +6,6 @@ as many transactions as it was told to; told 0, it has to be killed.
 """
 
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,12 +14,11 @@ from pointsman.backends.nftables.dataplane import NftablesDataplane
 from pointsman.backends.nftables.netlink.messages import Operation
 from pointsman.backends.nftables.netlink.netfilter import NetfilterSocket
 from pointsman.core.backend import DataplaneSettings
-from pointsman.core.model import Model
-from pointsman.core.plan import Delta, SyncPlan, diff
+from tests.backends.killing import given_models, sync_for_ever
 
 
 def die_after(transactions: int) -> None:
-    """Have the process killed right behind so many transactions from now on."""
+    """Have the process killed right behind so many transactions from now on; 0 is never."""
     made, commit = 0, NetfilterSocket.commit
 
     def last_commit(self: NetfilterSocket, operations: Sequence[Operation], genid: int | None = None) -> None:
@@ -35,19 +33,9 @@ def die_after(transactions: int) -> None:
 
 def main() -> None:
     instance, transactions = sys.argv[1], int(sys.argv[2])
-    models: list[Model] = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the test that started us
-    family = models[0].node.family
-    dataplane = NftablesDataplane(DataplaneSettings(family, instance))
-    dataplane.dataplane_sync(SyncPlan(family, models[0], Delta(), full=True))
-    if transactions:
-        die_after(transactions)
-    at = 0
-    while True:
-        towards = (at + 1) % len(models)
-        print(towards, flush=True)  # noqa: T201 - to the test
-        plan = SyncPlan(family, models[towards], diff(models[at], models[towards]), full=False)
-        dataplane.dataplane_sync(plan)
-        at = towards
+    models = given_models()
+    dataplane = NftablesDataplane(DataplaneSettings(models[0].node.family, instance))
+    sync_for_ever(dataplane, models, lambda: die_after(transactions))
 
 
 if __name__ == "__main__":

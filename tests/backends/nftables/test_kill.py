@@ -4,12 +4,7 @@ How often is up to the environment variable POINTSMAN_KILLS: the nightly run kil
 """
 
 import os
-import pickle
-import select
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -26,6 +21,8 @@ from pointsman.core.backend import DataplaneSettings, expected
 from pointsman.core.model import Model
 from pointsman.core.plan import Delta, SyncPlan
 from tests import strategies
+from tests.backends import killing
+from tests.backends.nftables import syncing
 from tests.backends.nftables.fates import ends, right
 from tests.backends.nftables.held import Held
 from tests.backends.nftables.synced import without_loopback
@@ -34,7 +31,6 @@ pytestmark = [pytest.mark.netns, pytest.mark.timeout(1800)]
 
 INSTANCE = "pointsman-killed"
 KILLS = int(os.environ.get("POINTSMAN_KILLS", "20"))
-ROOT = Path(__file__).parents[3]
 AT_LEAST_STARTED = 30.0
 LONG_ENOUGH = 1.0
 
@@ -76,23 +72,9 @@ def test_killed_at_any_moment(namespace: Namespace, data: st.DataObject) -> None
 
 def run_and_kill(namespace: Namespace, models: Sequence[Model], transactions: int, milliseconds: int) -> int:
     """Start a process that syncs, kill it; the number of the model that it was about to bring."""
-    command = [sys.executable, "-m", "tests.backends.nftables.syncing", INSTANCE, str(transactions)]
-    process = namespace.popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with process.stdin, process.stdout:
-        process.stdin.write(pickle.dumps(list(models)))
-        process.stdin.close()
-        ready, _, _ = select.select([process.stdout], [], [], AT_LEAST_STARTED)
-        assert ready, "it never began"
-        try:
-            # Between models that are alike no transaction is ever made.
-            process.wait(LONG_ENOUGH if transactions else milliseconds / 1000)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        assert process.returncode == -9, "it ended on its own"
-        return int(process.stdout.read().split()[-1])
+    # Between models that are alike no transaction is ever made.
+    limits = AT_LEAST_STARTED, LONG_ENOUGH if transactions else milliseconds / 1000
+    return killing.run_and_kill(namespace, syncing.__name__, [INSTANCE, str(transactions)], models, limits)
 
 
 def held(where: Layout) -> TableState:
