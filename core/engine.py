@@ -14,7 +14,7 @@ from .addresses import IPFamily, Network, parse_network
 from .apis import ApiObject, EndpointSlice, Kind, Node, Service, ServiceCIDR, kind_name
 from .backlog import Backlog
 from .config import ProxyConfig
-from .errors import DataplaneError
+from .errors import DataplaneError, PointsmanError
 from .frontends import FrontendRules
 from .model import NamespacedName, NodeContext
 from .node import NodeFacts, node_context, node_facts, with_bind_address
@@ -73,7 +73,7 @@ class Engine:
     Attributes:
         rejections: what is wrong with objects.
         families: each family at work.
-        crashes: how many plans could not be made, for some bug of ours (SYNC-11).
+        crashes: how many plans could not be made, and objects taken in, for some bug of ours (SYNC-11).
     """
 
     def __init__(
@@ -142,6 +142,19 @@ class Engine:
         self._request()
 
     def _update(self, updated: ApiObject) -> None:
+        place = (kind_name(updated), _name(updated))
+        try:
+            rejections = self._take_in(updated)
+        except PointsmanError:
+            raise  # said on purpose, as by `NodeUnfit`
+        except Exception as error:
+            self.crashes += 1
+            rejections = [_not_taken_in(updated, error)]
+            if place not in self.rejections.places():  # else it was said already
+                log.exception("object_failed", extra={"kind": place[0], "object": str(place[1])})
+        self.rejections.report(place, rejections)
+
+    def _take_in(self, updated: ApiObject) -> list[Rejection]:
         proxies = [family.proxy for family in self.families.values()]
         rejections: list[Rejection] = []
         # What was there before we were is nobody's latency.
@@ -158,7 +171,7 @@ class Engine:
         elif updated.metadata.name == self._config.node_name:
             facts, rejections = node_facts(updated)
             self._set_facts(facts)
-        self.rejections.report((kind_name(updated), _name(updated)), rejections)
+        return rejections
 
     def _delete(self, kind: Kind, name: NamespacedName) -> None:
         now = self._now()
@@ -355,6 +368,11 @@ class Engine:
 
 def _name(named: ApiObject) -> NamespacedName:
     return NamespacedName(named.metadata.namespace, named.metadata.name)
+
+
+def _not_taken_in(failed: ApiObject, error: Exception) -> Rejection:
+    reason = f"{error!r} was raised; its last good version stays, if there was one; please report this"
+    return Rejection(kind_name(failed), str(_name(failed)), "$", reason)
 
 
 def _networks(cidr: ServiceCIDR) -> tuple[tuple[Network, ...], list[Rejection]]:

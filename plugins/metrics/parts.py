@@ -166,6 +166,12 @@ def rejection_metrics(rejections: Rejections) -> Iterator[Metric]:
     yield CounterMetricFamily("pointsman_rejections", text, value=rejections.total)
 
 
+def crash_metrics(crashes: int) -> Iterator[Metric]:
+    """How often a bug of ours was in the way; anything but 0 is worth a report."""
+    text = "[ALPHA] Plans that could not be made, and objects that could not be taken in, for a bug."
+    yield CounterMetricFamily("pointsman_crashes", text, value=crashes)
+
+
 def conntrack_metrics(occupancy: Callable[[], tuple[int, int, int]]) -> Iterator[Metric]:
     """How full the connection tracking table is; nothing where there is none."""
     try:

@@ -12,7 +12,7 @@ from pointsman.core.config import ProxyConfig
 from pointsman.core.endpointsmap import TRIGGER_TIME
 from pointsman.core.engine import IDLE_SECONDS, KINDS
 from pointsman.core.model import Masquerade, NamespacedName, ServiceFrontends
-from pointsman.core.servicemap import ServicePort
+from pointsman.core.servicemap import ServiceMap, ServicePort
 from pointsman.core.source import Rejection
 
 from .fakes import Bench, failure
@@ -279,3 +279,33 @@ def test_SYNC_11_a_crash_in_planning_stops_neither_the_loop_nor_the_other_family
     [plan] = bench.run()
     assert plan.full
     assert {name.name for name in plan.desired.services} == {"poison", "web"}
+
+
+def test_an_object_that_meets_a_bug_is_skipped_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SYNC-11: the others are served on, it by its last good version, also after the next list."""
+    right = ServiceMap.update
+
+    def buggy(self: ServiceMap, updated: Service, now: float | None = None) -> list[Rejection]:
+        if "trap" in (updated.metadata.annotations or {}):
+            raise ZeroDivisionError("a bug")
+        return right(self, updated, now)
+
+    monkeypatch.setattr(ServiceMap, "update", buggy)
+    bench = Bench()
+    bench.list_all()
+    bench.engine.updated(service())
+    trapped = service(ip="10.96.0.99", metadata={"annotations": {"trap": ""}})
+    for _ in range(2):
+        bench.engine.updated(trapped)
+    bench.engine.replaced(Service, [trapped, service("db", "10.96.0.11")])
+    bench.run()
+    assert {str(name.service) for name in bench.script.plans[-1].desired.services} == {"shop/web", "shop/db"}
+    [rejection] = bench.engine.rejections
+    assert (rejection.kind, rejection.name) == ("Service", "shop/web")
+    assert "ZeroDivisionError" in rejection.reason
+    assert bench.engine.crashes == 3
+    assert [record.message for record in caplog.records].count("object_failed") == 1
+    bench.engine.updated(service())
+    assert not list(bench.engine.rejections)

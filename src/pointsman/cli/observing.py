@@ -69,6 +69,7 @@ class Observers:
         self._plugins.register(SyncMetrics(registry, config.families, config.proxy_mode), "metrics")
         parts.process_metrics(registry, __version__, _gates(self._decided))
         parts.Asked(registry, lambda: parts.rejection_metrics(self._engine.rejections))
+        parts.Asked(registry, lambda: parts.crash_metrics(self._engine.crashes))
         parts.Asked(registry, lambda: parts.conntrack_metrics(occupancy))
         if config.proxy_mode == "iptables":
             from pointsman.backends.iptables import accounting
