@@ -161,7 +161,7 @@ class Suite:
             other=next(others, None),
             worlds=worlds,
             features=features,
-            wipes=stage.target is None,
+            ours=stage.target is None,
             number=pytestconfig.getoption("conformance_scenarios"),
             seed=pytestconfig.getoption("conformance_seed"),
             folder=Path(reports[0]).absolute().parent if reports else Path.cwd(),

@@ -6,7 +6,7 @@ Whatever a case expects it says itself; besides, the oracle judges every connect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from pointsman.conformance.lab import Outcome, Page, Reply
 from pointsman.core.addresses import IPFamily, format_endpoint, parse_address
@@ -36,6 +36,8 @@ SOON = 10.0
 
 _A_MOMENT = 0.02
 _REFUSALS = 4
+
+R = TypeVar("R")
 
 
 class World:
@@ -148,12 +150,16 @@ class World:
         """
         packet = self.scene.packet(client, destination, port, protocol, source)
         trace = self._cluster.proxy.judge(packet)
-        began = self._network.now()
-        outcomes = self._network.burst(
-            client, (destination, port), protocol, count=count, wait=_wait(trace), source=source
-        )
-        self._judge([packet] * count, [trace] * count, outcomes, Span(began, self._network.now()))
-        return outcomes
+
+        def attempt() -> list[Outcome]:
+            began = self._network.now()
+            outcomes = self._network.burst(
+                client, (destination, port), protocol, count=count, wait=_wait(trace), source=source
+            )
+            self._judge([packet] * count, [trace] * count, outcomes, Span(began, self._network.now()))
+            return outcomes
+
+        return self._settled(attempt)
 
     def each(
         self,
@@ -170,12 +176,16 @@ class World:
         """
         packets = [self.scene.packet(client, destination, port, protocol, source) for source in sources]
         traces = [self._cluster.proxy.judge(packet) for packet in packets]
-        began = self._network.now()
-        outcomes = self._network.each(
-            client, sources, (destination, port), protocol, wait=max(map(_wait, traces))
-        )
-        self._judge(packets, traces, outcomes, Span(began, self._network.now()))
-        return outcomes
+
+        def attempt() -> list[Outcome]:
+            began = self._network.now()
+            outcomes = self._network.each(
+                client, sources, (destination, port), protocol, wait=max(map(_wait, traces))
+            )
+            self._judge(packets, traces, outcomes, Span(began, self._network.now()))
+            return outcomes
+
+        return self._settled(attempt)
 
     def now(self) -> float:
         """Seconds on the clock by which timeouts run."""
@@ -223,10 +233,14 @@ class World:
         packet = self.scene.packet(client, destination, 0, None)
         trace = self._cluster.proxy.judge(packet)
         wait = SILENCE if trace.verdict.action is Action.DROP else PATIENCE
-        outcome = self._network.ping(client, destination, wait)
-        wrong = objection(self.scene, packet, outcome, trace)
-        assert wrong is None, wrong
-        return classified(self.scene, packet, outcome)
+
+        def attempt() -> Answer:
+            outcome = self._network.ping(client, destination, wait)
+            wrong = objection(self.scene, packet, outcome, trace)
+            assert wrong is None, wrong
+            return classified(self.scene, packet, outcome)
+
+        return self._settled(attempt)
 
     @property
     def wire(self) -> Wire:
@@ -301,6 +315,10 @@ class World:
         self.budget.spend(statistics.ALARM_RATE)
         test = statistics.evenness(Counter(picks), dict.fromkeys(servers, 1 / len(servers)))
         assert test >= statistics.ALARM_RATE, f"{dict(Counter(picks))} is not even: p = {test:.2g}"
+
+    def _settled(self, attempt: Callable[[], R]) -> R:
+        """What comes of connections, made and judged; a proxy that takes its time may get another try."""
+        return attempt()
 
     def _judge(
         self, packets: Sequence[Packet], traces: Sequence[Trace], outcomes: Sequence[Outcome], span: Span

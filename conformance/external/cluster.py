@@ -56,8 +56,9 @@ class TargetCluster(Cluster):
         return self._settle()
 
     def restart(self, manifests: Iterable[Manifest] | None, **settings: Any) -> Mapping[IPFamily, SyncReport]:
-        if settings:
-            raise OutOfSight(f"this would need the proxy to run with other settings: {', '.join(settings)}")
+        others = [name for name, value in settings.items() if value != getattr(self.config, name)]
+        if others:
+            raise OutOfSight(f"this would need the proxy to run with other settings: {', '.join(others)}")
         super().restart(manifests)
         self._target.restart(self._manifests.values())
         return self._settle()

@@ -48,6 +48,7 @@ class Target:
     def __init__(self, command: TargetCommand, network: KernelNetwork, families: Sequence[IPFamily]) -> None:
         self.name = command.name
         self._network = network
+        self._mourned = False
         self._sentinels = [Sentinel(family) for family in families]
         with ExitStack() as stack:
             self._server = stack.enter_context(ApiServer(run=network.run))
@@ -71,6 +72,7 @@ class Target:
     def start(self, manifests: Iterable[Manifest]) -> None:
         """Start the program, with these objects to be found. Raises `NotReady`."""
         self._server.replace_all([*manifests, *self._next_sentinels()])
+        self._mourned = False
         try:
             self._process.start()
         except OSError as error:
@@ -91,7 +93,14 @@ class Target:
             raise SyncFailed(str(error)) from error
 
     def begin(self, manifests: Iterable[Manifest]) -> None:
-        """Have it serve these objects and no others. Raises `SyncFailed`."""
+        """Have it serve these objects and no others; start it again if it ended, and somebody was told.
+
+        Raises:
+            SyncFailed: it doesn't come to serve them.
+        """
+        if self._mourned:
+            self.restart(manifests)
+            return
         self._server.replace_all([*manifests, *self._next_sentinels()])
         self._await_served()
 
@@ -108,7 +117,7 @@ class Target:
     def assert_alive(self) -> None:
         """Raises `SyncFailed` if the program has ended."""
         if ended := self._process.ended():
-            raise SyncFailed(self._with_last_words(ended))
+            raise SyncFailed(self._mourn(ended))
 
     def _await_served(self) -> None:
         if why := self._why_not_served(TAKEN_IN):
@@ -119,7 +128,7 @@ class Target:
         for sentinel in self._sentinels:
             while not sentinel.is_served(self._network):
                 if ended := self._process.ended(_PAUSE):
-                    return self._with_last_words(ended)
+                    return self._mourn(ended)
                 if time.monotonic() > deadline:
                     late = f"{self.name} does not serve the last change after {within:.0f} s"
                     return self._with_last_words(late)
@@ -127,6 +136,10 @@ class Target:
 
     def _next_sentinels(self) -> list[Manifest]:
         return [manifest for sentinel in self._sentinels for manifest in sentinel.next()]
+
+    def _mourn(self, ended: str) -> str:
+        self._mourned = True
+        return self._with_last_words(ended)
 
     def _with_last_words(self, what: str) -> str:
         return f"{what}; the last it said:\n{self._process.last_words()}"

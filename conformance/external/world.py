@@ -4,15 +4,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pointsman.conformance.answers import Answer, Answers
-from pointsman.conformance.lab import Outcome
+from pointsman.conformance.answers import Answers, Failure
 from pointsman.conformance.network import Network
 from pointsman.conformance.statistics import Budget
 from pointsman.conformance.world import World
 from pointsman.core.addresses import IPFamily
 from pointsman.core.model import Protocol
 
-from .cluster import TargetCluster
+from .cluster import OutOfSight, TargetCluster
 
 R = TypeVar("R")
 
@@ -30,36 +29,6 @@ class TargetWorld(World):
 
     def in_family(self, family: IPFamily) -> "TargetWorld":
         return TargetWorld(family, self._target_cluster, self._network, self.budget)
-
-    def burst(
-        self,
-        client: str,
-        destination: str,
-        port: int,
-        protocol: Protocol = Protocol.TCP,
-        *,
-        count: int,
-        source: str | None = None,
-    ) -> list[Outcome]:
-        def attempt() -> list[Outcome]:
-            return super(TargetWorld, self).burst(
-                client, destination, port, protocol, count=count, source=source
-            )
-
-        return self._settled(attempt)
-
-    def each(
-        self,
-        client: str,
-        sources: Sequence[str],
-        destination: str,
-        port: int,
-        protocol: Protocol = Protocol.TCP,
-    ) -> list[Outcome]:
-        def attempt() -> list[Outcome]:
-            return super(TargetWorld, self).each(client, sources, destination, port, protocol)
-
-        return self._settled(attempt)
 
     def answers(
         self,
@@ -79,8 +48,21 @@ class TargetWorld(World):
             if len(found) >= due or began > self._target_cluster.settled:
                 return found
 
-    def ping(self, client: str, destination: str) -> Answer:
-        return self._settled(lambda: super(TargetWorld, self).ping(client, destination))
+    def answers_during(
+        self,
+        changes: Sequence[Callable[[], object]],
+        client: str,
+        destination: str,
+        port: int,
+        protocol: Protocol = Protocol.TCP,
+    ) -> Answers:
+        found = super().answers_during(changes, client, destination, port, protocol)
+        if protocol is Protocol.UDP and Failure.UNANSWERED in found:
+            raise OutOfSight(
+                "nobody can tell why a datagram was not answered: a proxy forgets UDP flows whose endpoint"
+                " has left (CT-03), and with them an answer on its way; try again"
+            )
+        return found
 
     def _settled(self, attempt: Callable[[], R]) -> R:
         """What comes of an attempt that nobody objects to, or of one that began when all was settled."""

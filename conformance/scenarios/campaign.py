@@ -22,7 +22,7 @@ class Campaign(Struct, frozen=True):
         other: the family that is served beside it.
         worlds: makes worlds of that family.
         features: what can be had beyond the core.
-        wipes: whether rules can be removed behind the proxy's back.
+        ours: whether the proxy's rules can be removed behind its back, and its settings be changed.
         number: how many scenarios to go through.
         seed: what they are made from.
         folder: where one that fails is written.
@@ -33,7 +33,7 @@ class Campaign(Struct, frozen=True):
     other: IPFamily | None
     worlds: Worlds
     features: frozenset[Feature]
-    wipes: bool
+    ours: bool
     number: int
     seed: int
     folder: Path
@@ -44,7 +44,7 @@ class Campaign(Struct, frozen=True):
             self.worlds,
             other=self.other,
             features=self.features,
-            wipes=self.wipes,
+            ours=self.ours,
             number=self.number,
             seed=self.seed,
         )

@@ -107,7 +107,7 @@ def test_the_same_seed_makes_the_same_scenarios(stages: Stages) -> None:
 def test_where_rules_can_not_be_removed_nobody_does(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "wipe", lambda _: pytest.fail("wiped"))
     worlds = worlds_of(stages, "memory", IPFamily.IPV4)
-    assert search(worlds, other=None, features=FEATURES, wipes=False, number=30, seed=0) is None
+    assert search(worlds, other=None, features=FEATURES, ours=False, number=30, seed=0) is None
 
 
 def test_a_case_writes_what_it_found_and_replays_agree(mutants: Path, tmp_path: Path) -> None:

@@ -10,6 +10,18 @@ from tests.conformance.runs import play
 CASE = "pointsman.conformance.cases.test_cluster_ip::test_a_pod_that_is_the_only_endpoint_reaches_itself"
 RESTART = "pointsman.conformance.cases.test_lifetime::test_a_new_proxy_corrects_what_changed_meanwhile"
 WIPE = "pointsman.conformance.cases.test_lifetime::test_rules_that_somebody_removed_come_back"
+ANOTHER = "pointsman.conformance.cases.test_cluster_ip::test_a_service_address_that_nobody_has_is_silent"
+SCENARIOS = "pointsman.conformance.cases.test_random_scenarios"
+KILLER = """
+import os, signal
+from pathlib import Path
+
+def pytest_runtest_call(item):
+    pid = Path(__file__).with_name("pid")
+    if not pid.with_name("killed").exists():
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        pid.rename(pid.with_name("killed"))
+"""
 CONFIG = Path(__file__).parent / "nftables.yaml"
 SERVES = f"{sys.executable} -m pointsman run --config {{config:{CONFIG}}}"
 NOT_HERE = 6
@@ -55,3 +67,17 @@ def test_a_command_that_can_not_work_is_an_error_of_usage(tmp_path: Path) -> Non
     assert run.status == pytest.ExitCode.USAGE_ERROR
     assert "--target-command kube-proxy: name a program and give it {kubeconfig}" in run.output
     assert "Traceback" not in run.output
+
+
+def test_a_program_that_ends_fails_one_case_and_is_started_for_the_next(tmp_path: Path) -> None:
+    (tmp_path / "killer.py").write_text(KILLER)
+    program = f"sh -c 'echo $$ >{tmp_path}/pid; exec {SERVES}'"
+    run = play(tmp_path, CASE, ANOTHER, "--target-command", program, "--family", "4", "-p", "killer")
+    assert [case.outcome for case in run.cases] == ["failure", "passed"], run.output
+    assert "was killed by signal 9; the last it said:" in run.cases[0].message
+
+
+def test_random_scenarios_ask_nothing_that_a_program_can_not_have(tmp_path: Path) -> None:
+    arguments = ("--target-command", SERVES, "--family", "4", "--conformance-scenarios", "4")
+    run = play(tmp_path, SCENARIOS, *arguments)
+    assert [case.outcome for case in run.cases] == ["passed"], run.output
