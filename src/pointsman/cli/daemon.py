@@ -6,6 +6,7 @@ starts it, and leaves its stop with ``ends``; then call it from `serve`, where t
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from pointsman.plugins.interface_addresses import InterfaceAddresses
 from .announcements import FirstSync, announce, warn
 from .configuration.effective import Effective
 from .configuration.watch import FileWatch
+from .garbage import Garbage
 from .observing import Observers
 from .selection import Selection
 from .signals import stop_on_signals
@@ -61,7 +63,7 @@ def serve(decided: Decided, plugins: Plugins) -> None:
     with ExitStack() as ends:
         engine = _engine(decided, plugins, ends)
         plugins.register(UnsupportedFeatures(decided.selection.capabilities, engine.rejections))
-        plugins.register(FirstSync(config.families, _succession(decided, plugins, ends).start))
+        plugins.register(FirstSync(config.families, _settling(decided, plugins, ends)))
         ends.callback(plugins.shutdown)
         loop = EventLoop(engine)
         received = stop_on_signals(loop)
@@ -79,6 +81,19 @@ def serve(decided: Decided, plugins: Plugins) -> None:
         _keep_watch(loop, engine, decided.selection, plugins, ends)
         loop.run()
         log.info("stopping", extra={"signal": received[0].name, "kept": "the rules; they go on serving"})
+
+
+def _settling(decided: Decided, plugins: Plugins, ends: ExitStack) -> Callable[[], None]:
+    """What is to be done once our rules are there."""
+    garbage = Garbage()
+    ends.callback(garbage.close)
+    succession = _succession(decided, plugins, ends)
+
+    def settle() -> None:
+        garbage.settle()
+        succession.start()
+
+    return settle
 
 
 def _succession(decided: Decided, plugins: Plugins, ends: ExitStack) -> Succession:
