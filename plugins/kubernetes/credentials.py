@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # As often does client-go look at a token file.
 RELOAD_SECONDS = 60.0
+# Who closes is about to end, and the kernel closes what is left.
+CLOSE_SECONDS = 1.0
 
 
 class Loaded(Struct, frozen=True):
@@ -87,10 +89,13 @@ class Credentials:
             return False
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
-        with self._lock:
-            if self._pool is not None:
-                self._pool.clear()
+        """Close the connections that nobody uses; not while credentials are awaited, which may take long."""
+        if self._lock.acquire(timeout=CLOSE_SECONDS):
+            try:
+                if self._pool is not None:
+                    self._pool.clear()
+            finally:
+                self._lock.release()
 
     def _fresh(self) -> Loaded:
         old = self._loaded

@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pointsman.core.errors import ConfigError
 
+from . import bounded
 from .credentials import Loaded
 from .errors import Unreachable
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # Writable also where the root file system is not.
 SHARED_MEMORY = "/dev/shm"
+# How long an exec plugin may take, and the source wait for it. Those of clouds take seconds.
+EXEC_SECONDS = 60.0
 
 
 def loader(kubeconfig: str = "", master: str = "") -> Callable[[], Loaded]:
@@ -51,6 +55,7 @@ def from_file(path: str, master: str = "") -> Loaded:
         merged = KubeConfigMerger(path).config
         if master:
             _cluster(merged)["server"] = with_scheme(master, "https" if _has_tls(merged) else "http")
+        _bound(_user(merged).get("exec"))
         KubeConfigLoader(
             config_dict=merged, config_base_path=None, temp_file_path=_temporary_folder()
         ).load_and_set(configuration)
@@ -149,6 +154,14 @@ def _user(merged: Any) -> dict[str, Any]:
     found = merged["users"].get_with_name(name, safe=True) if name else None
     plain: dict[str, Any] = (found.value.get("user") if found else None) or {}
     return plain
+
+
+def _bound(plugin: dict[str, Any] | None) -> None:
+    """Have an exec plugin run with a time limit. What is malformed is left for the client to refuse."""
+    if plugin and isinstance(plugin.get("command"), str):
+        limited = [sys.executable, "-I", "-S", str(Path(bounded.__file__).resolve()), f"{EXEC_SECONDS:g}"]
+        plugin["args"] = [*limited[1:], plugin["command"], *(plugin.get("args") or ())]
+        plugin["command"] = limited[0]
 
 
 def _temporary_folder() -> str:

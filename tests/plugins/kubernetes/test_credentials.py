@@ -4,8 +4,10 @@ import base64
 import json
 import os
 import textwrap
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,60 @@ def test_an_exec_plugin_that_fails_is_run_again(
     assert "process returned 1" in caplog.text
     token.write_text(server.token)
     assert answers(client)
+
+
+def test_an_exec_plugin_that_hangs_is_ended_and_run_again(
+    server: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is kept waiting by it, nor by what it has started and left behind."""
+    monkeypatch.setattr(kubeconfig, "EXEC_SECONDS", 0.5)
+    token = tmp_path / "token"
+    token.write_text(server.token)
+    user = exec_plugin(tmp_path, token)
+    healthy = Path(user["exec"]["command"]).read_text()
+    Path(user["exec"]["command"]).write_text(f"#!/bin/sh\nsleep 1000 & echo $! > {tmp_path}/left; wait\n")
+
+    client = connect(written(server, tmp_path, user))
+    with pytest.raises(Unreachable, match="exec plugin"):
+        client.find_node(NODE)
+
+    assert f"{user['exec']['command']} was ended: it gave nothing for 0.5 s" in caplog.text
+    assert not running(int((tmp_path / "left").read_text()))
+    Path(user["exec"]["command"]).write_text(healthy)
+    assert answers(client)
+
+
+def running(process: int) -> bool:
+    """Whether a process is there and has not ended; who waits for it is somebody else."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_closing_does_not_wait_for_an_exec_plugin(server: ApiServer, tmp_path: Path) -> None:
+    waiting = tmp_path / "waiting"
+    os.mkfifo(waiting)
+    user = exec_plugin(tmp_path, waiting)  # reads what nobody writes
+    path = written(server, tmp_path, user)
+    client = ApiClient(Credentials(kubeconfig.loader(path)))
+
+    def ask() -> None:
+        with suppress(Unreachable, Refused):
+            client.find_node(NODE)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        with waiting.open("w"):  # opens once the plugin has
+            closing = threading.Thread(target=client.close)
+            closing.start()
+            closing.join(20)
+            assert not closing.is_alive()
+            waiting.unlink()  # so that it fails when run again
+    finally:
+        asking.join(20)
+    assert not asking.is_alive()
 
 
 @pytest.fixture
