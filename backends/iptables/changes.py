@@ -148,8 +148,9 @@ def _jumps(base: str, change: Change) -> Iterator[str]:
 
 def _lines(chains: dict[str, Change]) -> list[list[str]]:
     """The lines for chains, those that belong together in one group."""
-    ordered = sorted((name for name, change in chains.items() if change.new is not None), key=_rank)
-    # Branches lead to each other: all have to be there before any gets its rules.
+    written = sorted((name for name, change in chains.items() if change.new is not None), key=_rank)
+    ordered = list(dict.fromkeys(name for first in written for name in _inside_out(chains, first)))
+    # A branch that others lead to has to be there before any of those gets its rules.
     branches = {n: None for n in ordered if n.startswith(names.BRANCHES) and chains[n].old is None}
     groups = [[f":{name} - [0:0]" for name in branches]] if branches else []
     for name in ordered:
@@ -157,6 +158,15 @@ def _lines(chains: dict[str, Change]) -> list[list[str]]:
         start = [] if name in branches else [f":{name} - [0:0]"]
         groups.append(start + [f"-A {name} {text}" for text in rules])
     return groups
+
+
+def _inside_out(chains: dict[str, Change], name: str) -> Iterator[str]:
+    """A chain behind the branches it leads to, the deepest first, which their names don't tell."""
+    for text in chains[name].new or ():
+        branch = text.rpartition(" -j ")[2]
+        if branch.startswith(names.BRANCHES) and branch in chains and chains[branch].new is not None:
+            yield from _inside_out(chains, branch)
+    yield name
 
 
 def _removed(chains: dict[str, Change]) -> list[list[str]]:

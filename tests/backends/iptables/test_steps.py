@@ -1,6 +1,7 @@
 """Between two transactions of a sync no packet meets a service that is half there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
@@ -12,6 +13,7 @@ from pointsman.backends.iptables.changes import Step, steps
 from pointsman.backends.iptables.kernel import Tools, Variant
 from pointsman.backends.iptables.planner import difference
 from pointsman.backends.iptables.state import State, read_tables
+from pointsman.backends.iptables.tables import ChainName, Rules, Tables
 from pointsman.backends.iptables.trace import trace
 from pointsman.conformance.lab import Namespace
 from pointsman.core.backend import expected
@@ -81,7 +83,7 @@ def test_a_first_sync_in_small_chunks_leads_nobody_to_part_of_a_service(
     met: list[State] = []
     watching(met, monkeypatch)
     monkeypatch.setattr(subject, "CHUNK", SMALL)
-    model = many(20)
+    model = many(range(20))
 
     kernel.sync(model, full=True)
 
@@ -97,12 +99,30 @@ def test_a_first_sync_in_small_chunks_leads_nobody_to_part_of_a_service(
 def test_in_the_nft_variant_no_transaction_is_longer_than_it_may_be_but_for_one_chain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = image(many(20))
+    made = image(many(range(20)))
     longest = max(len(rules) for rules in made.tables.chains.values())
 
     cut = list(steps(difference(State(), made.tables), SMALL))
 
     assert all(len(step.lines) <= max(SMALL, len(made.tables.chains), longest) + 2 for step in cut)
+
+
+def test_a_tree_that_is_cut_while_it_takes_another_shape_loses_nobody() -> None:
+    """A branch is whole before its parent leads to it, whatever the hashes in their names."""
+    numbers = Random(5).sample(range(4096), 500)
+    stay = numbers[:100]
+    before, after = tree_of(stay), tree_of(numbers)
+    packets = [Packet(PODS[0].address, address(n), 80, NAME.protocol, "cni0") for n in stay[::4]]
+
+    held = dict(before.chains)
+    cut = list(steps(difference(State(before.chains, {}), after), 10 * SMALL))
+    for step in cut:
+        carry_out(step, held)
+        state = State(held, {**after.shared, **after.jumps})
+        assert {trace(state, packet).verdict.action for packet in packets} == {Action.FORWARD}
+
+    assert len(cut) > 10
+    assert held == after.chains
 
 
 @pytest.mark.parametrize("variant", Variant)
@@ -135,7 +155,7 @@ def test_an_early_part_of_a_cold_start_leaves_alone_what_its_turn_is_later(
 
 
 def test_a_cold_start_in_parts_comes_to_the_same(kernel: Kernel) -> None:
-    model = many(6)
+    model = many(range(6))
     part = Model(model.node)
     for name in sorted(model.services):
         part = with_services(part, model, [name])
@@ -147,14 +167,35 @@ def test_a_cold_start_in_parts_comes_to_the_same(kernel: Kernel) -> None:
     assert kernel.sync(model, full=True) == 0
 
 
-def many(count: int) -> Model:
-    """Services like the seed's, at addresses one after another."""
+def address(number: int) -> bytes:
+    return (int.from_bytes(CLUSTER_IP) + number).to_bytes(4)
+
+
+def tree_of(numbers: set[int]) -> Tables:
+    """The tables for such services."""
+    return image(many(numbers)).tables
+
+
+def carry_out(step: Step, held: dict[ChainName, Rules]) -> None:
+    """Do what `iptables-restore --noflush` does with a transaction."""
+    table = step.lines[0][1:]
+    for line in step.lines[1:]:
+        if line.startswith(":"):
+            held[ChainName(table, line[1:].split()[0])] = ()
+        elif line.startswith("-A "):
+            name, _, text = line[3:].partition(" ")
+            held[ChainName(table, name)] += (text,)
+        elif line.startswith("-X "):
+            del held[ChainName(table, line[3:])]
+
+
+def many(numbers: Iterable[int]) -> Model:
+    """Services like the seed's, at addresses with these distances from its own."""
     first = seed().services[NAME]
     services = []
-    for number in range(count):
-        address = (int.from_bytes(CLUSTER_IP) + number).to_bytes(4)
+    for number in numbers:
         [frontend] = first.frontends
-        moved = replace(frontend, match=Match(address, NAME.protocol, 80))
+        moved = replace(frontend, match=Match(address(number), NAME.protocol, 80))
         name = NAME._replace(name=f"service-{number}")
         services.append((name, replace(first, name=name, frontends=(moved,), cluster=PODS)))
     return advance(Model(seed().node), services, seed().node)[0]
