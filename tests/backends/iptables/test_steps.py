@@ -111,7 +111,7 @@ def test_a_tree_that_is_cut_while_it_takes_another_shape_loses_nobody() -> None:
     """A branch is whole before its parent leads to it, whatever the hashes in their names."""
     numbers = Random(5).sample(range(4096), 500)
     stay = numbers[:100]
-    before, after = tree_of(stay), tree_of(numbers)
+    before, after = tree_of(set(stay)), tree_of(set(numbers))
     packets = [Packet(PODS[0].address, address(n), 80, NAME.protocol, "cni0") for n in stay[::4]]
 
     held = dict(before.chains)
