@@ -148,25 +148,29 @@ def _jumps(base: str, change: Change) -> Iterator[str]:
 
 def _lines(chains: dict[str, Change]) -> list[list[str]]:
     """The lines for chains, those that belong together in one group."""
+    return [
+        [f":{name} - [0:0]", *(f"-A {name} {text}" for text in chains[name].new or ())]
+        for name in _inside_out(chains)
+    ]
+
+
+def _inside_out(chains: dict[str, Change]) -> Iterable[str]:
+    """The chains to write, each behind those it leads to: by rank, but branches lead to each other."""
     written = sorted((name for name, change in chains.items() if change.new is not None), key=_rank)
-    ordered = list(dict.fromkeys(name for first in written for name in _inside_out(chains, first)))
-    # A branch that others lead to has to be there before any of those gets its rules.
-    branches = {n: None for n in ordered if n.startswith(names.BRANCHES) and chains[n].old is None}
-    groups = [[f":{name} - [0:0]" for name in branches]] if branches else []
-    for name in ordered:
-        rules = chains[name].new or ()
-        start = [] if name in branches else [f":{name} - [0:0]"]
-        groups.append(start + [f"-A {name} {text}" for text in rules])
-    return groups
+    branches = {name for name in written if name.startswith(names.BRANCHES)}
+    ordered: dict[str, None] = {}
 
+    def add(name: str) -> None:
+        if name in ordered:
+            return
+        for text in chains[name].new or ():
+            if (branch := text.rpartition(" -j ")[2]) in branches:
+                add(branch)
+        ordered[name] = None
 
-def _inside_out(chains: dict[str, Change], name: str) -> Iterator[str]:
-    """A chain behind the branches it leads to, the deepest first, which their names don't tell."""
-    for text in chains[name].new or ():
-        branch = text.rpartition(" -j ")[2]
-        if branch.startswith(names.BRANCHES) and branch in chains and chains[branch].new is not None:
-            yield from _inside_out(chains, branch)
-    yield name
+    for name in written:
+        add(name)
+    return ordered
 
 
 def _removed(chains: dict[str, Change]) -> list[list[str]]:
