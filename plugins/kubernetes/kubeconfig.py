@@ -159,9 +159,9 @@ def _user(merged: Any) -> dict[str, Any]:
 def _bound(plugin: dict[str, Any] | None) -> None:
     """Have an exec plugin run with a time limit. What is malformed is left for the client to refuse."""
     if plugin and isinstance(plugin.get("command"), str):
-        limited = [sys.executable, "-I", "-S", str(Path(bounded.__file__).resolve()), f"{EXEC_SECONDS:g}"]
-        plugin["args"] = [*limited[1:], plugin["command"], *(plugin.get("args") or ())]
-        plugin["command"] = limited[0]
+        program = str(Path(bounded.__file__).resolve())
+        asked = (plugin["command"], *(plugin.get("args") or ()))
+        plugin["command"], plugin["args"] = sys.executable, ["-I", "-S", program, f"{EXEC_SECONDS:g}", *asked]
 
 
 def _temporary_folder() -> str:
