@@ -31,8 +31,11 @@ SILENCE = 0.3
 PATIENCE = 5.0
 """Seconds to wait where something should come; only a case that fails waits so long."""
 
-SOON = 10.0
-"""Seconds within which those parts of a proxy have to act that no sync waits for."""
+SOON = 30.0
+"""Seconds within which those parts of a proxy have to act that no sync waits for, however busy the machine.
+
+Only a case that fails waits so long. It leaves room for several datagrams that are lost, of `PATIENCE` each.
+"""
 
 _A_MOMENT = 0.02
 _REFUSALS = 4

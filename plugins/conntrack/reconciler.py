@@ -65,6 +65,8 @@ class Reconciler:
         table: opens the table, in the thread's network namespace.
         room: how full the table is.
         clock: monotonic seconds.
+        worked: seconds that the thread has had of a processor, which is what the budget is of: waiting for
+            one, on a machine that has none to spare, is rest enough.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Reconciler:
         table: Callable[[], Flows] = Table,
         room: Callable[[], Occupancy] = occupancy,
         clock: Clock = time.monotonic,
+        worked: Clock = time.thread_time,
     ) -> None:
         self._pending = {family: Pending() for family in families}
         self._reconciled = reconciled
         self._open = table
         self._room = room
         self._clock = clock
+        self._worked = worked
         self._rested = dict.fromkeys(self._pending, clock())
         self._failed: set[IPFamily] = set()
         self._news: queue.SimpleQueue[tuple[SyncPlan, bool] | None] = queue.SimpleQueue()
@@ -139,7 +143,7 @@ class Reconciler:
         return None if due is None else max(0.0, max(due, self._rested[family]) - self._clock())
 
     def _reconcile(self, family: IPFamily) -> None:
-        began = self._clock()
+        began, worked = self._clock(), self._worked()
         try:
             with closing(self._open()) as table:
                 deleted, complete = self._look(table, family, began)
@@ -148,7 +152,8 @@ class Reconciler:
             self._report(family, error)
             return
         seconds = self._clock() - began
-        self._rested[family] = self._clock() + (seconds / BUDGET if complete else RETRY_SECONDS)
+        rest = (self._worked() - worked) / BUDGET if complete else RETRY_SECONDS
+        self._rested[family] = self._clock() + rest
         if family in self._failed:
             self._failed.remove(family)
             log.info("conntrack_works_again", extra={"family": str(family)})

@@ -42,6 +42,8 @@ class Flows:
         self.interruptions = 0
         self.failures: list[Exception] = []
         self.takes = 0.0
+        self.worked = 0.0
+        self.work = 0.0
         self.while_asked: Callable[[], None] = lambda: None
 
     def flows(self, family: IPFamily, target: Target | None = None) -> Iterator[Flow]:
@@ -49,6 +51,7 @@ class Flows:
             raise self.failures.pop(0)
         self.asked.append(target)
         self.clock.advance(self.takes)
+        self.worked += self.work
         self.while_asked()
         for flow in list(self.now):
             if target is None or target in (flow.destination, (None, flow.destination[1])):
@@ -84,6 +87,7 @@ class World:
             table=lambda: self.table,
             room=lambda: self.room,
             clock=self.clock,
+            worked=lambda: self.table.worked,
         )
         self.bench = Bench(plugins=[self], clock=self.clock)
         self.engine = self.bench.engine
@@ -334,7 +338,7 @@ def test_CT_07_a_failure_is_said_once_and_tried_again(
 
 def test_it_rests_as_its_budget_says_and_does_in_one_go_what_came_together() -> None:
     world = settled("10.0.0.1")
-    world.table.takes = 2.0
+    world.table.takes = world.table.work = 2.0
     world.serve("10.0.0.1", "10.0.0.2")
     world.look()
     for _ in range(3):
@@ -346,6 +350,16 @@ def test_it_rests_as_its_budget_says_and_does_in_one_go_what_came_together() -> 
     world.clock.advance(2.0 / BUDGET)
     world.look()
     assert len(world.table.asked) == 1
+
+
+def test_waiting_for_a_processor_is_not_held_against_it() -> None:
+    """A look that was kept waiting for a second is not one that took a second of anybody's time."""
+    world = settled("10.0.0.1")
+    world.table.takes, world.table.work = 2.0, 0.01
+    world.serve("10.0.0.1", "10.0.0.2")
+    world.look()
+    world.serve("10.0.0.1")
+    assert world.reconciler.wait() == pytest.approx(0.01 / BUDGET)
 
 
 @pytest.mark.parametrize(("entries", "buckets", "single"), [(100, 262144, False), (200_000, 262144, True)])
