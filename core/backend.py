@@ -18,13 +18,15 @@ class DataplaneSettings(Struct, frozen=True):
     ``instance`` names this proxy among others on the same node: every kernel object carries it, and no object
     that doesn't is ever read or touched. ``options`` is of the type that the backend's `BackendSpec.options`
     names; None stands for its defaults. A dataplane that isn't told of others' writes looks for them every
-    ``sync_period`` seconds (SYNC-08).
+    ``sync_period`` seconds (SYNC-08). ``traffic`` asks for counts of connections by service port, of a
+    dataplane that has them at a price.
     """
 
     family: IPFamily
     instance: str = "pointsman"
     options: Any = None
     sync_period: float = 30.0
+    traffic: bool = False
 
 
 class BackendSpec(Struct, frozen=True):

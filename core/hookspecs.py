@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from .config import ProxyConfig
     from .events import Event
     from .features import Capabilities
+    from .model import Model
     from .node import NodeFacts
     from .source import SourceRegistry
+    from .traffic import Count
 
 PROJECT = "pointsman"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -96,6 +98,14 @@ class Drive:
         """From now on call ``changed``, on any thread, when somebody else has written to what is ours.
 
         A dataplane that can't hear of that leaves this hook out.
+        """
+
+    @hookspec(firstresult=True)
+    def dataplane_traffic(self, model: "Model") -> "list[Count] | None":
+        """How many new connections the kernel has counted for the service ports of a model that it holds.
+
+        Asked on an instance that doesn't sync, where `DataplaneSettings.traffic` is set. A dataplane that
+        has no such counts leaves this hook out.
         """
 
     @hookspec

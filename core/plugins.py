@@ -30,6 +30,8 @@ from .source import SourceRegistry
 
 if TYPE_CHECKING:  # it drives dataplanes, and so imports this module
     from .audit import AuditResult
+    from .model import Model
+    from .traffic import Count
 
 ENTRY_POINT_GROUP = "pointsman"
 
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-_OPTIONAL = {"dataplane_watch", "dataplane_close"}
+_OPTIONAL = {"dataplane_watch", "dataplane_traffic", "dataplane_close"}
 
 
 class Plugins:
@@ -191,6 +193,15 @@ class Dataplane:
     def watch(self, changed: Callable[[], None]) -> None:
         """Have ``changed`` called, on any thread, when somebody else has written to the dataplane's rules."""
         self._manager.hook.dataplane_watch(changed=changed)
+
+    @property
+    def counts_traffic(self) -> bool:
+        """Whether the dataplane can tell how many connections service ports got."""
+        return bool(self._manager.hook.dataplane_traffic.get_hookimpls())
+
+    def traffic(self, model: "Model") -> "list[Count]":
+        """The kernel's counts of new connections, where the dataplane has them."""
+        return self._drive("dataplane_traffic", list, model=model)
 
     def close(self) -> None:
         """Release resources; the kernel's state stays."""

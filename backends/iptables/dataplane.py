@@ -11,8 +11,10 @@ from pointsman.core.backend import DataplaneSettings, Observed
 from pointsman.core.errors import BackendUnavailable, ResyncRequired, SyncError
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
+from pointsman.core.model import Model
 from pointsman.core.packet import Packet, Trace
 from pointsman.core.plan import SyncPlan, SyncReport
+from pointsman.core.traffic import Count
 
 from . import accounting, libiptc
 from .changes import CHUNK, Changes, Step, steps
@@ -25,6 +27,7 @@ from .probe import DEFAULT_INSTANCE, Found, check_permitted, examine, probe
 from .sets import Sets
 from .skeleton import CANARIES
 from .state import State, others, read_tables
+from .traffic import counts
 from .watch import Watch
 
 log = logging.getLogger(__name__)
@@ -99,6 +102,14 @@ class IptablesDataplane:
         check_permitted(self._name)
         with self._writing:
             return self._clean_up()
+
+    @hookimpl
+    def dataplane_traffic(self, model: Model) -> list[Count]:
+        """See `Drive.dataplane_traffic`."""
+        try:
+            return list(counts(self._open().read_counts(), model))
+        except Refused as refusal:
+            raise SyncError(self._name, f"can't read what rules have counted: {refusal}") from refusal
 
     @hookimpl
     def dataplane_close(self) -> None:

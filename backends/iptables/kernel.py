@@ -69,6 +69,11 @@ class Tools(Struct, frozen=True):
             return self.read()
         return "".join(self.read(table) for table in ("nat", "filter"))
 
+    def read_counts(self) -> str:
+        """What the nat table holds, with what its rules have counted. Raises `Refused`."""
+        # As above: the legacy variant is asked for no table by name.
+        return _run([self.save, "-c", *(() if self.variant is Variant.LEGACY else ("-t", "nat"))])
+
     def has_rules(self, chain: ChainName) -> bool:
         """Whether a chain is there and holds anything. Raises `Refused` if the lock isn't to be had."""
         command = [self.single, "-w", str(LOCK_WAIT), "-t", chain.table, "-S", chain.name]

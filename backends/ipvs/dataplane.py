@@ -19,9 +19,10 @@ from pointsman.core.backend import DataplaneSettings, Observed
 from pointsman.core.errors import BackendUnavailable, ResyncRequired, SyncError
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
-from pointsman.core.model import ServiceFrontends, ServicePortName
+from pointsman.core.model import Model, ServiceFrontends, ServicePortName
 from pointsman.core.packet import Packet, Trace
 from pointsman.core.plan import SyncPlan, SyncReport
+from pointsman.core.traffic import Count
 
 from . import environment, guard
 from .netlink import IpvsSocket
@@ -61,7 +62,9 @@ class IpvsDataplane:
         self._network = block(settings.family, settings.instance)
         # A name of its own: while the proxy mode is changed, both modes' tables may be there.
         instance = f"ipvs-{settings.instance}"
-        self._inner = NftablesDataplane(DataplaneSettings(settings.family, instance))
+        self._inner = NftablesDataplane(
+            DataplaneSettings(settings.family, instance, traffic=settings.traffic)
+        )
         self._layout = layout(settings.family, instance)
         self._guard = Table(self._layout.family, f"{self._layout.table.name}-guard")
         self._places = Places(self._network)
@@ -130,6 +133,11 @@ class IpvsDataplane:
         self._places, self._shadows = Places(self._network), Map()
         routes = environment.remove(self._family, self._network)
         return anything or bool(ours) or bool(routes)
+
+    @hookimpl
+    def dataplane_traffic(self, model: Model) -> list[Count]:
+        """See `Drive.dataplane_traffic`: connections are counted where the table leads them to IPVS."""
+        return self._inner.dataplane_traffic(model)
 
     @hookimpl
     def dataplane_close(self) -> None:

@@ -7,8 +7,10 @@ from pointsman.core.backend import DataplaneSettings, Observed
 from pointsman.core.errors import ResyncRequired, SyncError
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
+from pointsman.core.model import Model
 from pointsman.core.packet import Packet, Trace
 from pointsman.core.plan import SyncPlan, SyncReport
+from pointsman.core.traffic import Count
 
 from .changes import Writer
 from .layout import layout
@@ -22,6 +24,7 @@ from .planner import Books, Review, full, partial
 from .probe import NAME, probe
 from .review import reviewed
 from .state import read
+from .traffic import counts
 
 # How often somebody else may commit between our look at the generation and our own commit.
 _PATIENCE = 20
@@ -38,7 +41,7 @@ class NftablesDataplane:
     """
 
     def __init__(self, settings: DataplaneSettings) -> None:
-        self._layout = layout(settings.family, settings.instance)
+        self._layout = layout(settings.family, settings.instance, counted=settings.traffic)
         self._writer = Writer(self._layout)
         self._books = Books()
         self._netlink: NetfilterSocket | None = None
@@ -110,6 +113,16 @@ class NftablesDataplane:
     def dataplane_watch(self, changed: Callable[[], None]) -> None:
         """See `Drive.dataplane_watch`."""
         self._open()[1].tell(changed)
+
+    @hookimpl
+    def dataplane_traffic(self, model: Model) -> list[Count]:
+        """See `Drive.dataplane_traffic`."""
+        table = self._layout.table
+        try:
+            netlink, _ = self._open()
+            return list(counts(self._layout, model, lambda name: netlink.dump_elements(table, name)))
+        except OSError as error:
+            raise SyncError(NAME, f"can't read what table {table} has counted: {error}") from error
 
     def _open(self) -> tuple[NetfilterSocket, Listener]:
         if self._netlink is None or self._listener is None:

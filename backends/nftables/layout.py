@@ -75,8 +75,10 @@ class Layout:
 
 
 @cache
-def layout(family: IPFamily, instance: str) -> Layout:
+def layout(family: IPFamily, instance: str, *, counted: bool = False) -> Layout:
     """The layout of a family's table, named after the instance.
+
+    ``counted`` has virtual addresses and node ports count the connections that look them up.
 
     All names begin alike, so that no instance can be named after somebody else's table.
     """
@@ -87,8 +89,8 @@ def layout(family: IPFamily, instance: str) -> Layout:
     return Layout(
         table=Table(nf_family, PREFIX if instance == PREFIX else f"{PREFIX}-{instance}"),
         family=nf_family,
-        address=_side("", by_address, daddr, "virtual address"),
-        node_port=_side("nodeport-", by_port, daddr, "node port"),
+        address=_side("", by_address, daddr, "virtual address", counted),
+        node_port=_side("nodeport-", by_port, daddr, "node port", counted),
         classes=SetSpec("classes", (sel.PRIORITY,), VERDICTS, comment="number -> how to pick"),
         firewall=SetSpec("firewall", by_address, VERDICTS, comment="virtual address -> source ranges"),
         cluster_ips=SetSpec(
@@ -101,11 +103,12 @@ def layout(family: IPFamily, instance: str) -> Layout:
     )
 
 
-def _side(prefix: str, key: tuple[sel.Selector, ...], daddr: sel.Selector, what: str) -> Side:
+def _side(prefix: str, key: tuple[sel.Selector, ...], daddr: sel.Selector, what: str, counted: bool) -> Side:
     indexed = (*key, sel.numgen_random(1))
+    number = f"{what} -> number of a class"
     return Side(
         name=prefix,
-        dispatch=SetSpec(f"{prefix}services", key, (sel.PRIORITY,), comment=f"{what} -> number of a class"),
+        dispatch=SetSpec(f"{prefix}services", key, (sel.PRIORITY,), comment=number, counted=counted),
         endpoints=SetSpec(f"{prefix}endpoints", indexed, (daddr, sel.TH_DPORT), comment="index -> endpoint"),
         far_endpoints=SetSpec(
             f"{prefix}far-endpoints",

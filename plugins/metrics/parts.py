@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol as Interface
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -12,6 +13,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from pointsman.core.addresses import IPFamily
+from pointsman.core.errors import DataplaneError
+from pointsman.core.model import ServicePortName
 from pointsman.core.rejections import Rejections
 
 from . import buckets
@@ -227,6 +230,25 @@ def packet_metrics(counters: Callable[[], Mapping[str, int]]) -> Iterator[Metric
     for counter, packets in counted.items():
         name, text = texts[counter]
         yield CounterMetricFamily(f"kubeproxy_iptables_{name}_packets", text, packets)
+
+
+def traffic_metrics(
+    traffic: Mapping[IPFamily, Callable[[], Mapping[ServicePortName, int]]],
+) -> Iterator[Metric]:
+    """New connections by service port; those of a family are left out while the kernel doesn't tell them."""
+    text = (
+        "[ALPHA] New connections to a port of a Service that were led to an endpoint, since this was asked"
+        " for the first time; the last ones before its rules are rewritten may be missing."
+    )
+    labels = ("ip_family", "namespace", "service", "port", "protocol")
+    family = CounterMetricFamily("pointsman_service_connections", text, labels=labels)
+    for ip_family, connections in sorted(traffic.items()):
+        with suppress(DataplaneError):
+            for name, number in connections().items():
+                values = (str(ip_family), name.namespace, name.name, name.port, name.protocol.name)
+                family.add_metric(values, number)
+    if traffic:
+        yield family
 
 
 def sli_metrics(healthy: Mapping[str, bool]) -> Iterator[Metric]:

@@ -89,6 +89,45 @@ def test_HTTP_01_the_metrics_server(tmp_path: Path, node: Namespace) -> None:
         assert process.end() == 0
 
 
+CONFIGURATION = """\
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: {mode}
+hostnameOverride: node-a
+logging: {{format: json}}
+pointsman: {{source: "files:{objects}", trafficCounters: true}}
+"""
+CONNECTIONS = (
+    'pointsman_service_connections_total{ip_family="IPv4",namespace="shop",port="http",protocol="TCP",'
+    'service="web"}'
+)
+
+
+def test_connections_are_counted_by_who_asks_for_it(tmp_path: Path, node: Namespace) -> None:
+    """Packets for it are in tests/backends/test_traffic.py."""
+    objects, config = folder(tmp_path / "objects"), tmp_path / "config.yaml"
+    config.write_text(CONFIGURATION.format(mode="nftables", objects=objects))
+    with running("run", f"--config={config}", popen=node.popen) as process:
+        process.wait_for("ready")
+        assert value(node, CONNECTIONS) == 0
+        assert process.end() == 0
+    with running(*command(objects, "--proxy-mode=nftables"), popen=node.popen) as process:
+        process.wait_for("ready")
+        with pytest.raises(KeyError):
+            value(node, CONNECTIONS)
+        assert process.end() == 0
+
+
+def test_who_asks_for_counts_where_there_are_none_is_told(tmp_path: Path, node: Namespace) -> None:
+    objects, config = folder(tmp_path / "objects"), tmp_path / "config.yaml"
+    config.write_text(CONFIGURATION.format(mode="memory", objects=objects))
+    with running("run", f"--config={config}", popen=node.popen) as process:
+        process.wait_for("setting_without_effect")
+        process.wait_for("ready")
+        assert b"service_connections" not in node.run(ask, STATUS, "/metrics")[2]
+        assert process.end() == 0
+
+
 def test_HTTP_01_profiling_and_gates(tmp_path: Path, node: Namespace) -> None:
     objects = folder(tmp_path / "objects")
     arguments = ["--profiling", "--feature-gates=ComponentFlagz=false"]

@@ -39,6 +39,7 @@ class Element(NamedTuple):
         timeout: in milliseconds, 0 for none.
         expires: milliseconds left, 0 for none.
         comment: as given to nft.
+        packets: that have looked it up, in a set whose elements count them; else ``None``.
     """
 
     key: bytes
@@ -48,6 +49,7 @@ class Element(NamedTuple):
     timeout: int = 0
     expires: int = 0
     comment: str = ""
+    packets: int | None = None
 
 
 class ElementCodec:
@@ -206,20 +208,17 @@ class ElementCodec:
         Plain elements of a data map, all alike, are cut at fixed places, about ten times as fast as
         attribute by attribute; whatever differs from that takes the long way.
         """
-        size = self._pair_size
-        if self.spec.data_length and buffer and len(buffer) % size == 0:
+        size = unpack_from("=H", buffer)[0] if buffer else 0
+        more = size - self._pair_size  # what its counter takes
+        if self.spec.data_length and size and more >= 0 and len(buffer) % size == 0:
             cut = Struct(
                 f"={3 * HEADER_SIZE}s{self.spec.key_length}s{len(self._middle)}s"
-                f"{self.spec.data_length}s{len(self._suffix)}x"
+                f"{self.spec.data_length}s{len(self._suffix) + more}x"
             )
             heads, keys, middles, values = zip(*cut.iter_unpack(buffer), strict=True)
             first = parse_element(buffer[HEADER_SIZE:size])
             alike = len(set(heads)) == 1 and len(set(middles)) == 1
-            if (
-                alike
-                and unpack_from("=H", heads[0])[0] == size
-                and (first.key, first.data) == (keys[0], values[0])
-            ):
+            if alike and (first.key, first.data) == (keys[0], values[0]):
                 return zip(keys, values, strict=True)
         return [(e.key, e.data) for e in parse_elements(buffer) if e.data is not None]
 
@@ -269,7 +268,15 @@ def parse_element(buffer: bytes) -> Element:
         timeout=to_int(found.get(nf.NFTA_SET_ELEM_TIMEOUT, b"")),
         expires=to_int(found.get(nf.NFTA_SET_ELEM_EXPIRATION, b"")),
         comment="" if notes is None else parse_comment(notes),
+        packets=_packets(found.get(nf.NFTA_SET_ELEM_EXPR, b"")),
     )
+
+
+def _packets(expression: bytes) -> int | None:
+    found = table(expression)
+    if found.get(nf.NFTA_EXPR_NAME, b"").rstrip(b"\0") != b"counter":
+        return None
+    return to_int(table(found[nf.NFTA_EXPR_DATA])[nf.NFTA_COUNTER_PACKETS])
 
 
 def parse_data(buffer: bytes) -> bytes | Verdict:

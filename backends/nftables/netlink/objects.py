@@ -69,7 +69,10 @@ class RuleInfo(NamedTuple):
 
 
 class SetInfo(NamedTuple):
-    """A set or map as declared; ``userdata`` holds nft's notes (:meth:`.sets.SetSpec.userdata`)."""
+    """A set or map as declared; ``userdata`` holds nft's notes (:meth:`.sets.SetSpec.userdata`).
+
+    ``counted`` says whether its elements count packets.
+    """
 
     table: Table
     name: str
@@ -83,6 +86,7 @@ class SetInfo(NamedTuple):
     timeout: int
     fields: tuple[int, ...]
     userdata: bytes
+    counted: bool = False
 
 
 class Generation(NamedTuple):
@@ -192,4 +196,5 @@ def parse_set(body: bytes) -> SetInfo:
         timeout=to_int(found.get(nf.NFTA_SET_TIMEOUT, b"")),
         fields=tuple(to_int(field[nf.NFTA_SET_FIELD_LEN]) for field in fields),
         userdata=found.get(nf.NFTA_SET_USERDATA, b""),
+        counted=nf.NFTA_SET_EXPR in found and _parse_expression(found[nf.NFTA_SET_EXPR]).name == "counter",
     )

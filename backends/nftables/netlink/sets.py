@@ -14,8 +14,9 @@ from typing import Final, TypeAlias
 from zlib import crc32
 
 from . import constants as nf
-from .attributes import attribute, be32, be64, nested, string
+from .attributes import attribute, be32, be64, iterate, nested, string
 from .constants import ByteOrder, SetFlag
+from .expressions import counter
 from .selectors import (
     Selector,
     render,
@@ -52,6 +53,7 @@ class SetSpec:
             a hash table of fixed size, which fills faster but takes more memory.
         timeout: of elements that do not bring their own, in milliseconds; 0 for none.
         comment: shown by ``nft list``, at most 128 characters.
+        counted: whether each element counts the packets that look it up (Linux 5.11).
     """
 
     name: str
@@ -61,6 +63,7 @@ class SetSpec:
     size: int | None = None
     timeout: int = 0
     comment: str = ""
+    counted: bool = False
 
     @property
     def key_length(self) -> int:
@@ -105,6 +108,9 @@ class SetSpec:
         ]
         if self.timeout:
             parts.append(be64(nf.NFTA_SET_TIMEOUT, self.timeout))
+        if self.counted:
+            # Elements get a copy each; an expression of a set is not wrapped as a rule's are.
+            parts.append(nested(nf.NFTA_SET_EXPR, next(iterate(counter()))[1]))
         description = self._description()
         if description:
             parts.append(nested(nf.NFTA_SET_DESC, description))

@@ -110,7 +110,8 @@ def _engine(decided: Decided, plugins: Plugins, ends: ExitStack) -> Engine:
     dataplanes = {}
     for family in decided.config.families:
         config, options = decided.config, decided.selection.options
-        settings = DataplaneSettings(family, config.instance, options, config.sync_period)
+        counted = decided.chosen.config.pointsman.traffic_counters
+        settings = DataplaneSettings(family, config.instance, options, config.sync_period, counted)
         dataplanes[family] = Dataplane(decided.selection.spec, settings)
         ends.callback(dataplanes[family].close)
     # Objects from a file may well do without a Node; an API server has one, or will have soon (IN-NODE-04).

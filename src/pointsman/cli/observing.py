@@ -9,11 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pointsman import __version__
-from pointsman.core.engine import Engine
+from pointsman.core.addresses import IPFamily
+from pointsman.core.engine import Engine, Family
 from pointsman.core.errors import PointsmanError
 from pointsman.core.events import Event
-from pointsman.core.model import NamespacedName
-from pointsman.core.plugins import Plugins
+from pointsman.core.model import Model, NamespacedName, ServicePortName
+from pointsman.core.plugins import Dataplane, Plugins
+from pointsman.core.traffic import Traffic
 
 from .configuration.gates import HEEDED
 from .configuration.writing import plain
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from pointsman.plugins.kubernetes.client import ApiClient
 
     from .daemon import Decided
+
+log = logging.getLogger(__name__)
 
 LINKS = ("/metrics", "/configz", "/flagz", "/statusz", "/proxyMode")
 
@@ -56,6 +60,7 @@ class Observers:
         self._health = ProxyHealth(decided.config.families, decided.config.sync_period)
         plugins.register(self._health, "health")
         self.reconciled = ConntrackMetrics(self._registry, decided.config.families).reconciled
+        self._traffic = _traffic(decided, engine, ends)
         self._measure()
         self._answer_health()
         self._answer_operators()
@@ -71,6 +76,7 @@ class Observers:
         parts.Asked(registry, lambda: parts.rejection_metrics(self._engine.rejections))
         parts.Asked(registry, lambda: parts.crash_metrics(self._engine.crashes))
         parts.Asked(registry, lambda: parts.conntrack_metrics(occupancy))
+        parts.Asked(registry, lambda: parts.traffic_metrics(self._traffic))
         if config.proxy_mode == "iptables":
             from pointsman.backends.iptables import accounting
 
@@ -127,7 +133,7 @@ class Observers:
         about = About(__version__, config.proxy_mode, config.node_name, LINKS)
         pages = status_pages(
             page=page(about, board, lambda: self._engine.rejections),
-            metrics=partial(exposition, self._registry),
+            metrics=self._metrics(),
             slis=partial(exposition, asked),
             mode=config.proxy_mode,
             config=plain(chosen),
@@ -136,6 +142,15 @@ class Observers:
         )
         server = self._server("http-status")
         self._listen(server, chosen.metrics_bind_address, pages, "FailedToStartMetricServer")
+
+    def _metrics(self) -> "Handler":
+        """The handler for who scrapes; connections of many Services take a while."""
+        from pointsman.plugins.http.messages import Later
+        from pointsman.plugins.metrics.exposition import exposition
+
+        if not self._traffic:
+            return partial(exposition, self._registry)
+        return lambda request: Later(lambda: exposition(self._registry, request))
 
     def _server(self, name: str) -> "HttpServer":
         from pointsman.plugins.http.server import HttpServer
@@ -164,6 +179,29 @@ class Observers:
         binding = Binding(server, address, handler, failed)
         self._ends.callback(binding.stop)
         binding.start()
+
+
+def _traffic(
+    decided: "Decided", engine: Engine, ends: ExitStack
+) -> dict[IPFamily, Callable[[], Mapping[ServicePortName, int]]]:
+    """What counts connections, by family, if that is asked for and the dataplane can."""
+    if not decided.chosen.config.pointsman.traffic_counters:
+        return {}
+    found = {}
+    for family, state in engine.families.items():
+        if not state.dataplane.counts_traffic:
+            fields = {"setting": "pointsman.trafficCounters", "backend": decided.selection.spec.name}
+            log.warning("setting_without_effect", extra=fields | {"why": "it counts no connections"})
+            return {}
+        # Not the one that writes: it belongs to another thread.
+        reader = Dataplane(decided.selection.spec, state.dataplane.settings)
+        ends.callback(reader.close)
+        found[family] = Traffic(partial(_applied, state), reader.traffic).connections
+    return found
+
+
+def _applied(state: Family) -> Model:
+    return state.proxy.applied
 
 
 def _gates(decided: "Decided") -> dict[str, bool]:

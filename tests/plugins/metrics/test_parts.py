@@ -1,6 +1,6 @@
 """Metrics of the parts of the process, as they are scraped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import pytest
@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from pointsman.core.addresses import IPFamily
+from pointsman.core.errors import SyncError
+from pointsman.core.model import Protocol, ServicePortName
 from pointsman.core.rejections import Rejections
 from pointsman.core.source import Rejection
 from pointsman.plugins.http.messages import Request
@@ -22,6 +24,7 @@ from pointsman.plugins.metrics.parts import (
     process_metrics,
     rejection_metrics,
     source_metrics,
+    traffic_metrics,
 )
 
 
@@ -55,6 +58,20 @@ def test_MET_08_answers_of_the_health_server() -> None:
     assert 'kubeproxy_proxy_healthz_total{code="503"} 2.0' in found
     assert 'kubeproxy_proxy_livez_total{code="200"} 1.0' in found
     assert "# TYPE kubeproxy_proxy_livez_total counter" in found
+
+
+def test_connections_by_service_port() -> None:
+    def silent() -> Mapping[ServicePortName, int]:
+        raise SyncError("nftables", "can't read the table")
+
+    web = ServicePortName("shop", "web", "http", Protocol.TCP)
+    told = {IPFamily.IPV4: lambda: {web: 3}, IPFamily.IPV6: silent}
+    assert lines(traffic_metrics(told)) == [
+        "# TYPE pointsman_service_connections_total counter",
+        'pointsman_service_connections_total{ip_family="IPv4",namespace="shop",port="http",protocol="TCP",'
+        'service="web"} 3.0',
+    ]
+    assert lines(traffic_metrics({})) == []
 
 
 def test_MET_14_conntrack_reconciliation() -> None:

@@ -38,6 +38,12 @@ OURS: Sequence[Setting] = (
         zero_is_default=True,
     ),
     Setting(
+        "pointsman.trafficCounters",
+        (),
+        "count the connections of each service port, for pointsman_service_connections_total",
+        verdict=Verdict.OURS,
+    ),
+    Setting(
         "pointsman.backends",
         (),
         "by backend, the settings that it declares itself",

@@ -155,12 +155,14 @@ class Pointsman(Section, frozen=True):
     """Our own settings. kube-proxy warns about this field, which it doesn't know, and goes on.
 
     ``backends`` holds, by the name of a backend, the settings that it declares itself
-    (`pointsman.core.backend.BackendSpec.options`).
+    (`pointsman.core.backend.BackendSpec.options`). ``traffic_counters`` asks for a
+    series of each service port.
     """
 
     instance: str = "pointsman"
     source: str = ""
     ip_family: str = "dual"
+    traffic_counters: bool = False
     backends: dict[str, dict[str, object]] = {}
 
 

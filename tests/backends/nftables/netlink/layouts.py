@@ -76,6 +76,10 @@ def sets(family: Family) -> list[tuple[str, SetSpec]]:
             f"map numbers {{ typeof {key} : meta priority; }}",
             SetSpec("numbers", (destination, *service), (PRIORITY,)),
         ),
+        (
+            f"map counted {{ typeof {ip} daddr . meta l4proto . th dport : meta priority; counter; }}",
+            SetSpec("counted", (destination, *service), (PRIORITY,), counted=True),
+        ),
         ("map classes { typeof meta priority : verdict; }", SetSpec("classes", (PRIORITY,), VERDICTS)),
         (
             f"map endpoints {{ typeof {key} . numgen random mod 4 : {ip} daddr . th dport; }}",

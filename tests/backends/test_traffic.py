@@ -1,0 +1,143 @@
+"""Every backend that counts connections counts them right: so many are made, so many are told."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pointsman.backends.ipvs.plugin import IpvsOptions
+from pointsman.conformance.lab import NODE, SERVICE_CIDRS, Lab, LabUnavailable, Reply, connect
+from pointsman.core.addresses import IPFamily, format_address, parse_address, parse_network
+from pointsman.core.backend import DataplaneSettings
+from pointsman.core.errors import BackendUnavailable
+from pointsman.core.model import (
+    Answer,
+    Endpoint,
+    Frontend,
+    FrontendKind,
+    Masquerade,
+    Match,
+    Model,
+    NodeContext,
+    Pool,
+    Protocol,
+    ServiceFrontends,
+    ServicePortName,
+)
+from pointsman.core.plan import SyncPlan, advance
+from pointsman.core.plugins import Dataplane, Plugins
+from pointsman.core.traffic import Traffic
+
+pytestmark = pytest.mark.netns
+
+BACKENDS = ("nftables", "iptables-legacy", "iptables-nft", "ipvs")
+OPTIONS = {"ipvs": IpvsOptions(scheduler="rr")}
+PODS = ("pod-a", "pod-b", "remote-a")
+WEB = ServicePortName("default", "web", "http", Protocol.TCP)
+OTHER = ServicePortName("default", "other", "", Protocol.TCP)
+STICKY = ServicePortName("default", "sticky", "", Protocol.TCP)
+PORT, NODE_PORT = 80, 30080
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    try:
+        opened = Lab()
+    except LabUnavailable as error:
+        pytest.skip(str(error))
+    with opened:
+        for pod in PODS:
+            for family in IPFamily:
+                opened.serve(pod, Protocol.TCP, family, 8080)
+        yield opened
+
+
+class Case:
+    """Two dataplanes of one backend: one that writes, one that is asked what was counted."""
+
+    def __init__(self, lab: Lab, backend: str, family: IPFamily) -> None:
+        self.lab, self.family = lab, family
+        self.context = NodeContext(family)
+        self.model = Model(self.context)
+        spec = Plugins().backends[backend]
+        settings = DataplaneSettings(family, "pointsman", OPTIONS.get(backend), traffic=True)
+        self._writes, self._reads = Dataplane(spec, settings), Dataplane(spec, settings)
+        try:
+            lab.node.run(self._writes.probe)
+        except BackendUnavailable as error:
+            pytest.skip(str(error))
+        self._sums = Traffic(lambda: self.model, self._reads.traffic, clock=lambda: 0.0)
+
+    def address(self, number: int) -> bytes:
+        return parse_network(SERVICE_CIDRS[self.family]).address[:-1] + bytes((number,))
+
+    def service(self, name: ServicePortName, number: int, *pods: str, affinity: int = 0) -> ServiceFrontends:
+        endpoints = (Endpoint(parse_address(self.lab.address(pod, self.family)), 8080) for pod in pods)
+        answer = Answer(Pool.CLUSTER, Masquerade.ALWAYS)
+        frontends = [
+            Frontend(Match(self.address(number), name.protocol, PORT), FrontendKind.CLUSTER_IP, answer)
+        ]
+        if name == WEB:
+            node_port = Match(None, name.protocol, NODE_PORT)
+            frontends.append(Frontend(node_port, FrontendKind.NODE_PORT, answer))
+        return ServiceFrontends(name, tuple(frontends), tuple(sorted(endpoints)), affinity=affinity)
+
+    def sync(self, *services: ServiceFrontends) -> None:
+        """Have the kernel hold these service ports, besides those that it holds."""
+        desired, delta = advance(self.model, ((one.name, one) for one in services), self.context)
+        plan = SyncPlan(self.family, desired, delta, full=not self.model.services)
+        self.lab.node.run(self._writes.sync, plan)
+        self.model = desired
+
+    def told(self) -> dict[ServicePortName, int]:
+        return dict(self.lab.node.run(self._sums.connections))
+
+    def connect(self, times: int, number: int, client: str = "client") -> None:
+        """Make connections to a service, and wait for each one's answer."""
+        self._each(times, client, format_address(self.address(number)), PORT)
+
+    def connect_node_port(self, times: int) -> None:
+        self._each(times, "client", self.lab.address(NODE, self.family), NODE_PORT)
+
+    def _each(self, times: int, client: str, address: str, port: int) -> None:
+        for _ in range(times):
+            assert isinstance(connect(self.lab[client], address, port), Reply)
+
+    def close(self) -> None:
+        self.lab.node.run(self._writes.cleanup)
+        for dataplane in (self._writes, self._reads):
+            self.lab.node.run(dataplane.close)
+
+
+@pytest.fixture(params=[(b, f) for b in BACKENDS for f in IPFamily], ids=lambda one: f"{one[0]}-{one[1]}")
+def case(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Case]:
+    backend, family = request.param
+    opened = Case(lab, backend, family)
+    yield opened
+    opened.close()
+
+
+def test_so_many_connections_so_many_counted(case: Case) -> None:
+    """By every address, from everywhere, and on through a rewrite; packets after the first don't count."""
+    web, other = case.service(WEB, 10, "pod-a", "pod-b"), case.service(OTHER, 11, "remote-a")
+    case.sync(web, other, case.service(STICKY, 12, "pod-a", "pod-b", affinity=60))
+    case.connect(2, 10)  # before anybody asked: the first answer is where counting begins
+    assert case.told() == {WEB: 0, OTHER: 0, STICKY: 0}
+    case.connect(3, 10)
+    case.connect(2, 10, "pod-a")
+    case.connect(1, 10, NODE)
+    case.connect_node_port(4)
+    case.connect(5, 11)
+    case.connect(6, 12)
+    assert case.told() == {WEB: 10, OTHER: 5, STICKY: 6}
+    case.sync(case.service(WEB, 10, "pod-a", "pod-b", "remote-a"))
+    assert case.told() == {WEB: 10, OTHER: 5, STICKY: 6}
+    case.connect(7, 10)
+    case.connect(1, 11)
+    assert case.told() == {WEB: 17, OTHER: 6, STICKY: 6}
+
+
+def test_a_service_without_endpoints_gets_no_connection(case: Case) -> None:
+    case.sync(case.service(WEB, 10), case.service(OTHER, 11, "pod-a"))
+    assert case.told() == {WEB: 0, OTHER: 0}
+    assert not isinstance(connect(case.lab["client"], format_address(case.address(10)), PORT), Reply)
+    assert case.told() == {WEB: 0, OTHER: 0}
