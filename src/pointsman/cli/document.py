@@ -30,6 +30,9 @@ nftables then, by the settings of the section `iptables`, which are those that s
 treated as they were, and node ports answer on every local address as before, but for loopback addresses.
 `mode: iptables` brings those back.
 
+kube-proxy has an Event `IPVSDeprecation` on the Node where its mode is ipvs. Here that mode stays, so there
+is none.
+
 **Precedence.** With `--config`, of all flags only these count: those on logging, which go before the file
 (`--vmodule` adds to it), `--hostname-override`, `--master`, the commands at the top of the table, and our
 own. The others are named in the log. Underscores in names of flags are dashes.
