@@ -99,7 +99,7 @@ class IptablesDataplane:
     @hookimpl
     def dataplane_cleanup(self) -> bool:
         """See `Drive.dataplane_cleanup`."""
-        check_permitted(self._name)
+        check_permitted(self._name, self._open().variant)
         with self._writing:
             return self._clean_up()
 

@@ -45,7 +45,11 @@ from .state import State, read_tables
 
 DEFAULT_INSTANCE = "pointsman"
 _CLONE_NEWNET = 0x40000000
-_CAP_NET_ADMIN = 12
+# The legacy variant's programs reach the tables by a raw socket.
+_NEEDED = {
+    Variant.NFT: {"CAP_NET_ADMIN": 12},
+    Variant.LEGACY: {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13},
+}
 _LEGACY_ALONE = "python-iptables knows the legacy variant alone"
 
 _ADDRESSES = {
@@ -79,7 +83,7 @@ def probe(name: str, family: IPFamily, tools: Tools) -> Capabilities:
     Raises:
         BackendUnavailable: something is missing; names it and the remedy.
     """
-    check_permitted(name)
+    check_permitted(name, tools.variant)
     found = examine(name, family, tools)
     features = dict.fromkeys(Feature, SUPPORTED)
     features[Feature.SCHEDULERS] = Support(Level.UNSUPPORTED, "endpoints are picked at random, by weight")
@@ -116,7 +120,7 @@ def examine(name: str, family: IPFamily, tools: Tools) -> Found:
     return Found(Means(remembering, counted=not uncounted), without_sets, uncounted, outside)
 
 
-def check_permitted(name: str) -> None:
+def check_permitted(name: str, variant: Variant) -> None:
     """Make sure that tables may be read and written: some tools say that there are none where they may not.
 
     Raises:
@@ -124,8 +128,9 @@ def check_permitted(name: str) -> None:
     """
     status = Path("/proc/thread-self/status").read_text(encoding="ascii")
     effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
-    if not int(effective.split()[1], 16) >> _CAP_NET_ADMIN & 1:
-        remedy = "run as root, or with CAP_NET_ADMIN"
+    held = int(effective.split()[1], 16)
+    if not all(held >> number & 1 for number in _NEEDED[variant].values()):
+        remedy = f"run as root, or with {' and '.join(_NEEDED[variant])}"
         raise BackendUnavailable(name, "programming the kernel is not permitted", remedy)
 
 

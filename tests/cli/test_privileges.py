@@ -26,6 +26,39 @@ exec setpriv --no-new-privs --inh-caps=-all,+net_admin --bounding-set=-all,+net_
 """
 
 
+def as_root_with(*capabilities: str) -> list[str]:
+    """A command that may do no more than these."""
+    kept = ",".join(("-all", *(f"+{one}" for one in capabilities)))
+    return ["setpriv", "--no-new-privs", f"--inh-caps={kept}", f"--bounding-set={kept}", *POINTSMAN]
+
+
+@pytest.mark.netns
+@pytest.mark.program("nft", "iptables-nft", "iptables-legacy", "setpriv")
+@pytest.mark.parametrize(
+    ("mode", "capabilities"),
+    [
+        ("nftables", ["net_admin"]),
+        ("iptables-nft", ["net_admin"]),
+        ("iptables-legacy", ["net_admin", "net_raw"]),
+    ],
+)
+def test_it_needs_these_capabilities_and_each_of_them(
+    tmp_path: Path, mode: str, capabilities: list[str]
+) -> None:
+    objects = folder(tmp_path / "objects")
+    arguments = ["run", f"--source=files:{objects}", f"--proxy-mode={mode}", "--hostname-override=node-a"]
+    arguments += ["--iptables-localhost-nodeports=false"]
+    with Namespace("node") as node:
+        with running(*arguments, program=as_root_with(*capabilities), popen=node.popen) as process:
+            process.wait_for("ready")
+            assert process.end() == 0
+        for missing in capabilities:
+            others = [one for one in capabilities if one != missing]
+            with running(*arguments, program=as_root_with(*others), popen=node.popen) as process:
+                assert process.status() == 1
+            assert f"CAP_{missing.upper()}" in process.lines[-1]
+
+
 @pytest.mark.netns
 @pytest.mark.program("nft", "setpriv", "unshare", "mount", "awk")
 def test_CLN_05_after_init_only_one_capability_and_nothing_writable_suffice(tmp_path: Path) -> None:
