@@ -31,6 +31,11 @@ ul { list-style: none; margin: 0; padding: 0; }
 form { display: flex; flex-wrap: wrap; gap: .5rem; margin: .6rem 0; }
 input { flex: 1 1 16rem; } input, button { font: inherit; color: inherit; padding: .4rem .7rem;
   background: var(--card); border: 1px solid var(--line); border-radius: .4rem; }
+@media (max-width: 40rem) { thead { display: none; }
+  tr, td, tbody th { display: block; border: 0; padding: 0; }
+  tr { padding: .6rem .9rem; } tr + tr { border-top: 1px solid var(--line); }
+  td { display: grid; grid-template-columns: 6rem 1fr; overflow-wrap: anywhere; }
+  td::before { content: attr(data-heading); color: var(--faint); } }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 """
 
@@ -70,9 +75,12 @@ def facts(*pairs: tuple[str, object]) -> Markup:
 
 
 def table(caption: str, headings: Iterable[str], rows: Iterable[Iterable[object]]) -> Markup:
-    """A table; the first cell of each row is its heading."""
+    """A table; the first cell of each row is its heading. If narrow, cells are below each other."""
+    headings = tuple(headings)
     head = tag("thead", tag("tr", *(tag("th", heading, scope="col") for heading in headings)))
     body = []
     for first, *others in rows:
-        body.append(tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in others)))
+        named = zip(headings[1:], others, strict=True)
+        cells = (tag("td", tag("div", cell), data_heading=heading) for heading, cell in named)
+        body.append(tag("tr", tag("th", first, scope="row"), *cells))
     return tag("div", tag("table", tag("caption", caption), head, tag("tbody", *body)), class_="table")

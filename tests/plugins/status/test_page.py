@@ -154,6 +154,13 @@ def test_the_page_is_well_formed_and_names_its_parts() -> None:
     assert all(field.get("aria-label") for field in root.iter("input"))
 
 
+def test_cells_name_themselves_where_a_telephone_shows_no_heads() -> None:
+    text = lively().text()
+    assert '<td data-heading="Why">' in text
+    assert '<td data-heading="Endpoints">' in text
+    assert text.count("<td>") == 0
+
+
 def test_nothing_is_loaded_or_run() -> None:
     answer = lively().handler(Request("GET", "/"))
     assert isinstance(answer, Later)
