@@ -28,6 +28,7 @@ from pointsman.backends.nftables.netlink.selectors import (
     PROTOCOL,
     TH_DPORT,
     TH_SPORT,
+    Selector,
     ct_original_daddr,
     ct_original_saddr,
     daddr,
@@ -132,11 +133,31 @@ def spec(family: Family, name: str) -> SetSpec:
 
 def cases(family: Family) -> list[Case]:
     """Every match and statement that nft 1.0.6 can load as text, in both families."""
-    ip = str(family)
+    return [
+        *_picks(family),
+        *_marks(),
+        *_addresses(family),
+        *_memberships(family),
+        *_places(),
+        *_connections(family),
+        *_transports(family),
+        *_ends(),
+        *_writes(family),
+        *(_dynamic_maps() if family is Family.IP else []),
+    ]
+
+
+def _vip(family: Family) -> str:
+    return f"{family} daddr . meta l4proto . th dport"
+
+
+def _keys(family: Family) -> dict[str, tuple[Selector, ...]]:
+    return {spec.name: spec.key for _, spec in sets(family)}
+
+
+def _picks(family: Family) -> list[Case]:
+    ip, vip, key = str(family), _vip(family), _keys(family)
     destination = daddr(family)
-    key = {spec.name: spec.key for _, spec in sets(family)}
-    vip = f"{ip} daddr . meta l4proto . th dport"
-    mark = rules.set_mark_bits(0x4000)
     return [
         Case(f"{vip} vmap @services", rules.verdict_map(key["services"], "services")),
         Case(
@@ -162,7 +183,12 @@ def cases(family: Family) -> list[Case]:
             rules.match(L4PROTO, b"\x06") + rules.dnat_map(family, key["affinity"], "affinity"),
         ),
         Case(f"dnat {ip} to {ip} saddr . {vip} map @sticky", rules.dnat_map(family, key["sticky"], "sticky")),
-        Case("meta mark set meta mark | 0x4000", mark),
+    ]
+
+
+def _marks() -> list[Case]:
+    return [
+        Case("meta mark set meta mark | 0x4000", rules.set_mark_bits(0x4000)),
         Case("meta mark set meta mark ^ 0x4000", rules.flip_mark_bits(0x4000)),
         Case(
             "meta mark & 0x4000 == 0 return",
@@ -176,7 +202,12 @@ def cases(family: Family) -> list[Case]:
             "meta mark & 0x4000 != 0x4000 accept",
             rules.match_mark(0x4000, 0x4000, negate=True) + rules.accept(),
         ),
-        *_addresses(family),
+    ]
+
+
+def _memberships(family: Family) -> list[Case]:
+    ip, vip, key = str(family), _vip(family), _keys(family)
+    return [
         Case(f"{ip} daddr @addresses drop", rules.match_set(key["addresses"], "addresses") + rules.drop()),
         Case(
             f"{ip} daddr != @addresses drop",
@@ -204,6 +235,11 @@ def cases(family: Family) -> list[Case]:
             f"{vip} . {ip} saddr @ranges return",
             rules.match_set(key["ranges"], "ranges", interval=True) + rules.return_(),
         ),
+    ]
+
+
+def _places() -> list[Case]:
+    return [
         Case('iifname "cni0" drop', rules.match_interface(IIFNAME, "cni0") + rules.drop()),
         Case('iifname != "cni0" drop', rules.match_interface(IIFNAME, "cni0", negate=True) + rules.drop()),
         Case('iifname "veth*" drop', rules.match_interface(IIFNAME, "veth*") + rules.drop()),
@@ -216,6 +252,12 @@ def cases(family: Family) -> list[Case]:
         Case("fib daddr type local jump other", rules.match_local() + rules.jump("other")),
         Case("fib daddr type != local return", rules.match_local(negate=True) + rules.return_()),
         Case("fib saddr type local goto other", rules.match_local(source=True) + rules.goto("other")),
+    ]
+
+
+def _connections(family: Family) -> list[Case]:
+    ip, key = str(family), _keys(family)
+    return [
         Case("masquerade", rules.masquerade()),
         Case("masquerade fully-random", rules.masquerade(fully_random=True)),
         Case(
@@ -247,6 +289,11 @@ def cases(family: Family) -> list[Case]:
             )
             for word, selector in (("proto-dst", CT_ORIGINAL_PROTO_DST), ("proto-src", CT_ORIGINAL_PROTO_SRC))
         ),
+    ]
+
+
+def _transports(family: Family) -> list[Case]:
+    return [
         Case("reject", rules.reject(family)),
         Case("meta l4proto tcp reject with tcp reset", rules.reject_tcp_reset()),
         Case("meta l4proto sctp drop", rules.match(L4PROTO, b"\x84") + rules.drop()),
@@ -263,6 +310,11 @@ def cases(family: Family) -> list[Case]:
         ),
         Case("meta protocol vlan drop", rules.match(PROTOCOL, b"\x81\0") + rules.drop()),
         Case("th sport 53 drop", rules.match(TH_SPORT, b"\0\x35") + rules.drop()),
+    ]
+
+
+def _ends() -> list[Case]:
+    return [
         Case("counter", rules.counter()),
         Case(
             'limit rate 10/second burst 5 packets log prefix "pointsman: "',
@@ -273,6 +325,12 @@ def cases(family: Family) -> list[Case]:
         Case("accept", rules.accept()),
         Case("drop", rules.drop()),
         Case("return", rules.return_()),
+    ]
+
+
+def _writes(family: Family) -> list[Case]:
+    ip, key = str(family), _keys(family)
+    return [
         Case(
             f"meta l4proto tcp dnat to {_socket(family)}",
             rules.match(L4PROTO, b"\x06") + rules.dnat_to(family, _packed(family), 8080),
@@ -282,7 +340,6 @@ def cases(family: Family) -> list[Case]:
             f"add @seen {{ {ip} saddr . {ip} daddr timeout 1m }}",
             rules.update_set(key["seen"], "seen", timeout=60_000, add=True),
         ),
-        *(_dynamic_maps() if family is Family.IP else []),
     ]
 
 
