@@ -134,6 +134,22 @@ except BackendUnavailable as error:
 
 @pytest.mark.netns
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_a_kernel_that_has_all_is_asked_once(
+    namespace: Namespace, family: IPFamily, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, asked = NetfilterSocket.commit, []
+
+    def count(netlink: NetfilterSocket, operations: Sequence[Operation], genid: int | None = None) -> None:
+        asked.append(operations)
+        commit(netlink, operations, genid)
+
+    monkeypatch.setattr(NetfilterSocket, "commit", count)
+    namespace.run(probe.probe, layout(family, "pointsman"))
+    assert len(asked) == 1
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_trying_leaves_nothing_behind(namespace: Namespace, family: IPFamily) -> None:
     namespace.run(probe.probe, layout(family, "pointsman"))
     assert namespace.run(tables) == []
