@@ -78,6 +78,7 @@ class Subject:
         self.run = run
         self.instance = instance
         self._dataplanes: dict[IPFamily, Dataplane] = {}
+        self._hung: list[Dataplane] = []
         self._companions: list[Companion] = []
 
     @property
@@ -86,7 +87,14 @@ class Subject:
         return tuple(self.capabilities)
 
     def dataplanes(self) -> Mapping[IPFamily, Dataplane]:
-        """The dataplanes, made when first asked for: opening a kernel's door takes long."""
+        """The dataplanes, made when first asked for: opening a kernel's door takes long.
+
+        Raises:
+            SyncFailed: an earlier one is still at work, by a hook that hangs; another would wait for it, too.
+        """
+        for hung in self._hung:
+            if hung.hanging:
+                raise SyncFailed(f"{hung.name}: {hung.hanging}")
         for family in self.families:
             if family not in self._dataplanes:
                 settings = DataplaneSettings(family, self.instance)
@@ -133,6 +141,7 @@ class Subject:
         gone, self._dataplanes = self._dataplanes, {}
         for dataplane in gone.values():
             self.run(dataplane.close)
+        self._hung += [dataplane for dataplane in gone.values() if dataplane.hanging]
 
     def wipe(self) -> None:
         """Remove what the dataplanes hold behind their backs, as a careless administrator might."""

@@ -45,6 +45,9 @@ class BackendSpec(Struct, frozen=True):
 
     ``conntrack`` says that the kernel's connection tracking holds this dataplane's connections: the daemon
     then sets it up as configured, for the whole machine, and takes UDP flows out of it (CT-01…CT-09).
+
+    ``patience`` is how many seconds a hook may take, and ``make``: one that takes longer is said to hang, and
+    what it was called for has failed.
     """
 
     name: str
@@ -54,6 +57,7 @@ class BackendSpec(Struct, frozen=True):
     options: type[Struct] | None = None
     kin: frozenset[str] = frozenset()
     conntrack: bool = False
+    patience: float = 120.0
 
 
 class BackendRegistry:

@@ -18,6 +18,7 @@ import pluggy
 from . import hookspecs
 from .backend import BackendRegistry, BackendSpec, Candidate, DataplaneSettings, Observed
 from .backlog import Backlog
+from .calls import Caller, Unreturned
 from .companions import CompanionRegistry
 from .config import ProxyConfig
 from .errors import BackendUnavailable, DataplaneError, PluginError, PointsmanError, ResyncRequired
@@ -141,7 +142,11 @@ class Plugins:
 
 
 class Dataplane:
-    """One selected dataplane for one family: the drive hooks, typed."""
+    """One selected dataplane for one family: the drive hooks, typed.
+
+    Its plugin lives on a thread of its own, in the network namespace of who makes this object. A hook that
+    hangs therefore keeps nobody: after `BackendSpec.patience` its call fails like that of one that raises.
+    """
 
     def __init__(self, spec: BackendSpec, settings: DataplaneSettings) -> None:
         """Make the dataplane's plugin.
@@ -155,10 +160,13 @@ class Dataplane:
         self.settings = settings
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs.Drive)
+        self._caller = Caller(f"{spec.name} {settings.family}", spec.patience)
         try:
-            plugin = spec.make(settings)
+            plugin = self._caller.call("making it", spec.make, settings)
         except BackendUnavailable:
             raise
+        except Unreturned as error:
+            raise PluginError(f"backend {spec.name} can't be made: {error}") from error
         except Exception as error:
             raise PluginError(f"backend {spec.name} can't be made: {error!r}") from error
         _register(self._manager, plugin, f"backend {spec.name}")
@@ -191,8 +199,11 @@ class Dataplane:
         return self._drive("dataplane_cleanup", bool)
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Have ``changed`` called, on any thread, when somebody else has written to the dataplane's rules."""
-        self._manager.hook.dataplane_watch(changed=changed)
+        """Have ``changed`` called, on any thread, when somebody else has written to the dataplane's rules.
+
+        Raises `ResyncRequired`: they can't be watched.
+        """
+        self._call("dataplane_watch", changed=changed)
 
     @property
     def counts_traffic(self) -> bool:
@@ -203,22 +214,39 @@ class Dataplane:
         """The kernel's counts of new connections, where the dataplane has them."""
         return self._drive("dataplane_traffic", list, model=model)
 
+    @property
+    def hanging(self) -> str:
+        """Which hook was called and has not returned; empty if none."""
+        return self._caller.hanging
+
     def close(self) -> None:
-        """Release resources; the kernel's state stays."""
-        self._manager.hook.dataplane_close()
+        """Release resources; the kernel's state stays. One whose hook hangs keeps what it has."""
+        if self.hanging:
+            return
+        try:
+            self._call("dataplane_close")
+        except ResyncRequired as error:
+            log.warning("dataplane_not_closed", extra={"backend": self.name, "error": str(error)})
+        finally:
+            self._caller.close()
 
     def _drive(self, hook: str, expected: type[Result], **arguments: object) -> Result:
+        result = self._call(hook, **arguments)
+        if not isinstance(result, expected):
+            raise ResyncRequired(self.name, f"{hook} returned {result!r} instead of {expected.__name__}")
+        return result
+
+    def _call(self, hook: str, **arguments: object) -> object:
         try:
-            result = getattr(self._manager.hook, hook)(**arguments)
+            return self._caller.call(hook, getattr(self._manager.hook, hook), **arguments)
         except DataplaneError:
             raise
+        except Unreturned as error:
+            raise ResyncRequired(self.name, f"{error}; nothing is asked of it until it has") from error
         except Exception as error:
             # A bug in the dataplane: nobody knows what it did before it raised.
             log.exception("dataplane_failed", extra={"backend": self.name, "hook": hook})
             raise ResyncRequired(self.name, f"{hook} raised {error!r}") from error
-        if not isinstance(result, expected):
-            raise ResyncRequired(self.name, f"{hook} returned {result!r} instead of {expected.__name__}")
-        return result
 
 
 def probe(spec: BackendSpec, settings: DataplaneSettings) -> Candidate:

@@ -60,7 +60,7 @@ class Case:
         self.model = Model(self.context)
         spec = Plugins().backends[backend]
         settings = DataplaneSettings(family, "pointsman", OPTIONS.get(backend), traffic=True)
-        self._writes, self._reads = Dataplane(spec, settings), Dataplane(spec, settings)
+        self._writes, self._reads = (lab.node.run(Dataplane, spec, settings) for _ in range(2))
         try:
             lab.node.run(self._writes.probe)
         except BackendUnavailable as error:

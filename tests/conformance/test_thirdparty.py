@@ -9,6 +9,7 @@ from tests.conformance.runs import ROOT, Run, play
 
 EXAMPLE = ROOT / "examples/thirdparty-sqlite/pointsman_sqlite"
 CASE = "pointsman.conformance.cases.test_cluster_ip::test_a_pod_that_is_the_only_endpoint_reaches_itself"
+OTHERS = "pointsman.conformance.cases.test_cluster_ip"
 BROKEN = """
 from pointsman.core.backend import BackendSpec
 from pointsman.core.hookspecs import hookimpl
@@ -21,12 +22,18 @@ class Broken(SqliteDataplane):
 
 @hookimpl
 def pointsman_register_backends(registry):
-    registry.add(BackendSpec("broken", "not as it should be", Broken, simulated=True))
+    registry.add(BackendSpec("broken", "not as it should be", Broken, simulated={simulated}, patience=0.5))
 """
 RAISING = """
     @hookimpl
     def dataplane_sync(self, plan):
         raise KeyError("no such luck")
+"""
+HANGING = """
+    @hookimpl
+    def dataplane_{hook}(self):
+        import threading
+        threading.Event().wait()
 """
 MISSPELT = """
     @hookimpl
@@ -55,11 +62,11 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def held(site: Path, method: str) -> Run:
+def held(site: Path, method: str, *cases: str, simulated: bool = True) -> Run:
     """A broken one of somebody else's, held to a case."""
-    (site / "somebody.py").write_text(BROKEN.format(method=method))
+    (site / "somebody.py").write_text(BROKEN.format(method=method, simulated=simulated))
     install(site, "somebody-else", "somebody")
-    return play(site, CASE, "--backend", "broken", "--family", "4")
+    return play(site, *(cases or (CASE,)), "--backend", "broken", "--family", "4")
 
 
 def test_the_example_is_found_and_passes(site: Path) -> None:
@@ -74,6 +81,24 @@ def test_one_that_raises_is_named_with_what_it_raised(site: Path) -> None:
     assert run.status == pytest.ExitCode.TESTS_FAILED
     [message] = [case.message for case in run.cases]
     assert "broken: dataplane_sync raised KeyError('no such luck')" in message
+
+
+@pytest.mark.parametrize("hook", ["sync", "trace", "observe", "cleanup"])
+def test_one_that_hangs_is_named_with_what_hangs(site: Path, hook: str) -> None:
+    run = held(site, HANGING.format(hook=hook))
+    assert run.status == pytest.ExitCode.TESTS_FAILED, run.output
+    assert run.cases
+    assert all(f"broken: dataplane_{hook} has not returned for " in case.message for case in run.cases)
+
+
+@pytest.mark.netns
+def test_one_that_hangs_in_a_kernel_does_not_hang_the_lab(site: Path) -> None:
+    """The cases that follow are not kept waiting, and say the same."""
+    run = held(site, HANGING.format(hook="sync"), OTHERS, simulated=False)
+    assert run.status == pytest.ExitCode.TESTS_FAILED, run.output
+    played = [case for case in run.cases if case.outcome != "skipped"]
+    assert len(played) > 5
+    assert all("broken: dataplane_sync has not returned for " in case.message for case in played)
 
 
 @pytest.mark.parametrize(

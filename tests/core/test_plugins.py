@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,12 @@ PLAN = SyncPlan(IPFamily.IPV4, Model(NodeContext(IPFamily.IPV4)), Delta(), full=
 PACKET = Packet(bytes(4), bytes(4), 80, None)
 
 
-def spec(name: str = "mine", make: Callable[[DataplaneSettings], object] = lambda _: Script()) -> BackendSpec:
-    return BackendSpec(name, "of a test", make)
+def spec(
+    name: str = "mine",
+    make: Callable[[DataplaneSettings], object] = lambda _: Script(),
+    patience: float = 30.0,
+) -> BackendSpec:
+    return BackendSpec(name, "of a test", make, patience=patience)
 
 
 class Registering:
@@ -315,6 +320,51 @@ def test_any_other_error_means_that_the_state_is_unknown(caplog: pytest.LogCaptu
     with pytest.raises(ResyncRequired, match=r"mine: dataplane_sync raised ZeroDivisionError\('oops'\)"):
         dataplane(script).sync(PLAN)
     assert [record.message for record in caplog.records] == ["dataplane_failed"]
+
+
+def test_a_hook_that_hangs_is_named_and_nothing_more_is_asked_until_it_returns() -> None:
+    gate = threading.Event()
+
+    class Hanging(Script):
+        @hookimpl
+        def dataplane_sync(self, plan: SyncPlan) -> SyncReport:
+            gate.wait()
+            return super().dataplane_sync(plan)
+
+    hanging = Hanging()
+    driven = Dataplane(spec(make=lambda _: hanging, patience=0.05), SETTINGS)
+    for _ in range(2):
+        with pytest.raises(ResyncRequired, match=r"^mine: dataplane_sync has not returned for \d+ s"):
+            driven.sync(PLAN)
+    with pytest.raises(ResyncRequired, match=r"^mine: dataplane_sync has not returned"):
+        driven.observe()
+    assert driven.hanging.startswith("dataplane_sync has not returned")
+    driven.close()  # and doesn't wait for it
+    assert not hanging.plans
+    gate.set()
+
+
+def test_a_backend_that_hangs_when_it_is_made_is_named() -> None:
+    gate = threading.Event()
+    with pytest.raises(PluginError, match=r"^backend mine can't be made: making it has not returned"):
+        Dataplane(spec(make=lambda _: gate.wait(), patience=0.05), SETTINGS)
+    gate.set()
+
+
+def test_a_probe_that_hangs_makes_the_backend_unavailable() -> None:
+    gate = threading.Event()
+
+    class Hanging(Script):
+        @hookimpl
+        def dataplane_probe(self) -> Capabilities:
+            gate.wait()
+            return super().dataplane_probe()
+
+    outcome = probe(spec(make=lambda _: Hanging(), patience=0.05), SETTINGS).outcome
+    gate.set()
+    assert isinstance(outcome, BackendUnavailable)
+    assert "its probe is broken: mine: dataplane_probe has not returned" in outcome.reason
+    assert "whoever made the backend" in outcome.remedy
 
 
 def test_a_wrong_answer_means_that_the_state_is_unknown() -> None:
