@@ -175,7 +175,7 @@ class Stages:
 
 _OF_THE_API = {
     **dict.fromkeys(Feature, SUPPORTED),
-    Feature.WEIGHTS: Support(Level.NOT_HERE, "the Kubernetes API has no weights"),
+    Feature.WEIGHTS: Support(Level.UNSUPPORTED, "the Kubernetes API has no weights"),
 }
 """What a program that watches the API is presumed to be able to do: all that the API offers."""
 

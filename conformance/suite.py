@@ -97,17 +97,17 @@ class Suite:
             return
         stage = self._stages.of(variant.backend)
         if isinstance(stage, NotHere):
-            _excuse(item, Level.NOT_HERE, str(stage))
+            _excuse(item, Outcome.NOT_HERE, str(stage))
         needed = self._families if is_dual_stack(item) else (variant.family,)
         for family in needed:
             if family in stage.missing:
-                _excuse(item, Level.NOT_HERE, f"{family}: {stage.missing[family]}")
+                _excuse(item, Outcome.NOT_HERE, f"{family}: {stage.missing[family]}")
         for feature in sorted(features_of(item) - CORE):
             support = stage.support(feature, variant.family)
             if support.level is Level.NOT_IMPLEMENTED:
                 item.add_marker(pytest.mark.xfail(reason=support.reason, strict=True))
             elif support.level is not Level.SUPPORTED:
-                _excuse(item, support.level, f"{feature}: {support.reason}")
+                _excuse(item, _OUTCOMES[support.level], f"{feature}: {support.reason}")
 
     @pytest.fixture
     def worlds(self, request: pytest.FixtureRequest, variant: Variant) -> Iterator[Worlds]:
@@ -176,7 +176,7 @@ class Suite:
             if isinstance(world, World):
                 world.verify()
         except OutOfSight as error:
-            _excuse(pyfuncitem, Level.NOT_HERE, str(error))
+            _excuse(pyfuncitem, Outcome.NOT_ASKED, str(error))
         return result
 
     def _account(self) -> Account:
@@ -210,8 +210,7 @@ def _targets(commands: Sequence[str], plugins: Plugins) -> dict[str, TargetComma
     return targets
 
 
-def _excuse(item: pytest.Item, level: Level, reason: str) -> NoReturn:
+def _excuse(item: pytest.Item, outcome: Outcome, reason: str) -> NoReturn:
     """Skip a case. Raises `pytest.skip.Exception`."""
-    outcome = _OUTCOMES[level]
     item.user_properties.append((EXCUSE, str(outcome)))
     pytest.skip(f"{WORDS[outcome]}: {reason}")

@@ -14,6 +14,7 @@ Key = tuple[str, str, str]
 _RANKS: Mapping[Outcome | None, int] = {
     Outcome.PASS: 3,
     Outcome.UNSUPPORTED: 2,
+    Outcome.NOT_ASKED: 2,
     Outcome.NOT_IMPLEMENTED: 2,
     Outcome.NOT_HERE: 1,
     None: 1,

@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     FAIL = "fail"
     UNSUPPORTED = "unsupported"  # not played: this kind of dataplane can't have the feature that it is about
     NOT_HERE = "not-here"  # not played: this machine lacks something
+    NOT_ASKED = "not-asked"  # not played: nobody can ask that of a program that is somebody else's
     NOT_IMPLEMENTED = "not-implemented"  # played, and failed as the backend said it would
 
 

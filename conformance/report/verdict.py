@@ -13,6 +13,7 @@ WORDS = {
     Outcome.FAIL: "failed",
     Outcome.UNSUPPORTED: "unsupported",
     Outcome.NOT_HERE: "not here",
+    Outcome.NOT_ASKED: "not asked",
     Outcome.NOT_IMPLEMENTED: "not implemented",
 }
 """Outcomes in the order of a summary, and as people say them."""
@@ -43,11 +44,14 @@ def judge(suite: SuiteInfo, chosen: int, results: Sequence[Result], false_alarms
         return Judgement(Verdict.NOT_CONFORMANT, f"{_cases(counts[Outcome.FAIL])} failed")
     if false_alarms > RUN_BUDGET:
         return Judgement(Verdict.NOT_CONFORMANT, f"left more than {RUN_BUDGET} to chance")
-    unplayed = [result for result in results if result.core and result.outcome is not Outcome.PASS]
-    if unplayed:
-        return Judgement(Verdict.PARTIAL, f"{_cases(len(unplayed), 'core ')} could not be played")
+    core = Counter(result.outcome for result in results if result.core)
+    if unplayed := core.total() - core[Outcome.PASS] - core[Outcome.NOT_ASKED]:
+        return Judgement(Verdict.PARTIAL, f"{_cases(unplayed, 'core ')} could not be played")
     if not counts[Outcome.PASS]:
         return Judgement(Verdict.PARTIAL, "nothing was tested")
+    if core[Outcome.NOT_ASKED]:
+        asked = f"{_cases(core[Outcome.NOT_ASKED], 'core ')} can't be asked of a program"
+        return Judgement(Verdict.PARTIAL, asked)
     if len(results) < chosen:
         return Judgement(Verdict.PARTIAL, f"the run ended before {_cases(chosen - len(results))}")
     if suite.trimmed:
@@ -58,9 +62,13 @@ def judge(suite: SuiteInfo, chosen: int, results: Sequence[Result], false_alarms
 
 
 def lacks_here(results: Sequence[Result]) -> bool:
-    """Whether a core case, or everything, could not be played for want of something on this machine."""
-    missing = [result for result in results if result.outcome is Outcome.NOT_HERE]
-    return any(result.core for result in missing) or len(missing) == len(results) > 0
+    """Whether a core case could not be played for want of something on this machine, or nothing was.
+
+    What can't be asked of a program is no want of the machine's, but a run of nothing else is no success.
+    """
+    if any(result.core and result.outcome is Outcome.NOT_HERE for result in results):
+        return True
+    return bool(results) and all(one.outcome in (Outcome.NOT_HERE, Outcome.NOT_ASKED) for one in results)
 
 
 def summary(results: Sequence[Result]) -> str:

@@ -90,6 +90,18 @@ def report(*results: Result, backend: str = "one") -> Report:
         ([result(), result(Outcome.NOT_HERE, core=False)], Verdict.CONFORMANT, ""),
         ([result(), result(Outcome.NOT_IMPLEMENTED, core=False)], Verdict.CONFORMANT, ""),
         ([result(), result(Outcome.NOT_HERE)], Verdict.PARTIAL, "1 core case could not be played"),
+        (
+            [result(), result(Outcome.NOT_ASKED)],
+            Verdict.PARTIAL,
+            "1 core case can't be asked of a program",
+        ),
+        (
+            [result(), result(Outcome.NOT_ASKED), result(Outcome.NOT_HERE)],
+            Verdict.PARTIAL,
+            "1 core case could not be played",
+        ),
+        ([result(Outcome.NOT_ASKED)], Verdict.PARTIAL, "nothing was tested"),
+        ([result(), result(Outcome.NOT_ASKED, core=False)], Verdict.CONFORMANT, ""),
         ([result(Outcome.NOT_HERE)] * 2, Verdict.PARTIAL, "2 core cases could not be played"),
         ([result(Outcome.NOT_HERE, core=False)], Verdict.PARTIAL, "nothing was tested"),
         ([], Verdict.PARTIAL, "nothing was tested"),
@@ -121,6 +133,9 @@ def test_what_this_machine_lacks_is_told_from_what_a_dataplane_lacks() -> None:
     assert lacks_here([result(), result(Outcome.NOT_HERE)])
     assert lacks_here([result(Outcome.NOT_HERE, core=False)])
     assert not lacks_here([result(), result(Outcome.NOT_HERE, core=False)])
+    assert not lacks_here([result(), result(Outcome.NOT_ASKED)])
+    assert lacks_here([result(), result(Outcome.NOT_ASKED), result(Outcome.NOT_HERE)])
+    assert lacks_here([result(Outcome.NOT_ASKED), result(Outcome.NOT_HERE, core=False)])
     assert not lacks_here([result(Outcome.UNSUPPORTED, core=False)])
     assert not lacks_here([])
 
@@ -194,6 +209,8 @@ def test_markdown_tells_what_failed_and_what_was_not_asked(tmp_path: Path) -> No
         (Outcome.PASS, Outcome.FAIL, True),
         (Outcome.PASS, Outcome.NOT_HERE, True),
         (Outcome.PASS, Outcome.UNSUPPORTED, True),
+        (Outcome.PASS, Outcome.NOT_ASKED, True),
+        (Outcome.NOT_ASKED, Outcome.NOT_HERE, True),
         (Outcome.UNSUPPORTED, Outcome.FAIL, True),
         (Outcome.NOT_HERE, Outcome.FAIL, True),
         (Outcome.FAIL, Outcome.PASS, False),

@@ -32,8 +32,16 @@ pytestmark = pytest.mark.netns
 def test_a_program_that_serves_passes(tmp_path: Path) -> None:
     run = play(tmp_path, CASE, RESTART, WIPE, "--target-command", SERVES, "--family", "4")
     assert [case.outcome for case in run.cases] == ["passed", "passed", "skipped"], run.output
-    assert run.cases[-1].message.startswith("not here: nobody knows which rules are the proxy's")
+    assert run.cases[-1].message.startswith("not asked: nobody knows which rules are the proxy's")
+    assert run.status == 0, "it can't be asked of a program, and nothing is wrong here"
+    assert "partial: 1 core case can't be asked of a program (2 passed, 1 not asked)" in run.output
     assert {case.properties["backend"] for case in run.cases} == {Path(sys.executable).name}
+
+
+def test_a_run_of_what_a_program_can_not_be_asked_is_no_success(tmp_path: Path) -> None:
+    run = play(tmp_path, WIPE, "--target-command", SERVES, "--family", "4")
+    assert run.status == NOT_HERE, run.output
+    assert "partial: nothing was tested (1 not asked)" in run.output
 
 
 def test_a_program_that_serves_wrongly_fails(tmp_path: Path) -> None:
