@@ -62,7 +62,7 @@ class Target:
                 "folder": str(scratch),
             }
             self._process = TargetProcess(network.popen, command.filled(values, folder))
-            stack.callback(self._process.close)
+            stack.callback(self._process.stop)
             self._stack = stack.pop_all()
 
     def close(self) -> None:
