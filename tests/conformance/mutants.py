@@ -579,6 +579,7 @@ class Absent(MemoryDataplane):
 
 
 OTHERS: dict[str, Callable[[DataplaneSettings], object]] = {
+    "healthy": MemoryDataplane,
     "absent": partial(Absent, tuple(IPFamily)),
     "absent-ipv6": partial(Absent, (IPFamily.IPV6,)),
     "without-sctp": partial(Lacking, {Feature.SCTP: Support(Level.UNSUPPORTED, "too new for it")}),

@@ -86,9 +86,14 @@ def of_engine(folder: Path, mutant: str) -> list[Case]:
     return play(folder, f"{CASES}.{enginemutants.CAUGHT_BY[mutant]}", *options, variables=variables).cases
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Print the score; the exit status, which is 0 where nobody survived."""
     with TemporaryDirectory() as made:
         install_mutants(Path(made))
         result = score(Path(made))
     json.dump({"percent": result.percent, **result._asdict()}, sys.stdout, indent=2)
-    sys.exit(1 if result.survived else 0)
+    return 1 if result.survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
