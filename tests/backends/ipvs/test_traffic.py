@@ -1,5 +1,6 @@
 """Real connections: schedulers do what they promise, and connections outlive the endpoint's removal."""
 
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from pointsman.conformance.lab import (
     connect,
     open_connection,
 )
+from pointsman.conformance.lab.outcomes import decode_reply
 from pointsman.core.addresses import IPFamily, format_address, parse_address, parse_network
 from pointsman.core.model import (
     Answer,
@@ -42,6 +44,8 @@ pytestmark = pytest.mark.netns
 
 PODS = ("pod-a", "pod-b", "remote-a")
 PROTOCOLS = (Protocol.TCP, Protocol.UDP)
+NAMES = ("web", "twin", "smaller")
+SOURCE_PORTS = range(20000, 20400)
 
 
 @pytest.fixture(scope="module")
@@ -64,28 +68,55 @@ class Case:
     def __init__(self, lab: Lab, family: IPFamily, scheduler: str) -> None:
         self.lab = lab
         self.family = family
-        network = parse_network(SERVICE_CIDRS[family])
-        self._vip = network.address[:-1] + b"\x0a"
-        self.vip = format_address(self._vip)
+        self._network = parse_network(SERVICE_CIDRS[family])
+        self.vip = format_address(self._address("web"))
         self.kernel = Driven(lab.node, family, IpvsOptions(scheduler=scheduler))
 
-    def serve(self, protocol: Protocol, pods: dict[str, int], *, full: bool = False) -> None:
-        """Have the service answered by some pods, each with its weight."""
-        name = ServicePortName("default", "web", "", protocol)
+    def _address(self, name: str) -> bytes:
+        return self._network.address[:-1] + bytes((10 + NAMES.index(name),))
+
+    def serve(
+        self, protocol: Protocol, pods: dict[str, int], *, name: str = "web", full: bool = False
+    ) -> None:
+        """Have a service, and no other, answered by some pods, each with its weight."""
         endpoints = (
             Endpoint(parse_address(self.lab.address(p, self.family)), 8080, w) for p, w in pods.items()
         )
         answer = Answer(Pool.CLUSTER, Masquerade.ALWAYS)
-        frontend = Frontend(Match(self._vip, protocol, 80), FrontendKind.CLUSTER_IP, answer)
-        service = ServiceFrontends(name, (frontend,), tuple(sorted(endpoints)))
+        frontend = Frontend(Match(self._address(name), protocol, 80), FrontendKind.CLUSTER_IP, answer)
+        port_name = ServicePortName("default", name, "", protocol)
+        service = ServiceFrontends(port_name, (frontend,), tuple(sorted(endpoints)))
         context = NodeContext(self.family)
-        model, _ = advance(Model(context), [(name, service)], context)
+        model, _ = advance(Model(context), [(port_name, service)], context)
         self.kernel.sync(model, full=full)
+
+    def stop(self) -> None:
+        """Have no service."""
+        self.kernel.sync(Model(NodeContext(self.family)))
 
     def picks(self, count: int, machine: str = "client") -> Counter[str]:
         """Who answers connections, one after the other."""
         outcomes = (connect(self.lab[machine], self.vip, 80) for _ in range(count))
-        return Counter(outcome.pod if isinstance(outcome, Reply) else str(outcome) for outcome in outcomes)
+        return Counter(map(_pod, outcomes))
+
+    def picks_by_source_port(self, name: str = "web") -> dict[int, str]:
+        """Who answers connections from each of some source ports."""
+        address = format_address(self._address(name))
+        return self.lab["client"].run(lambda: {port: _greeting(address, port) for port in SOURCE_PORTS})
+
+
+def _greeting(address: str, source_port: int) -> str:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        connection.settimeout(5)
+        connection.bind(("", source_port))
+        connection.connect((address, 80))
+        return decode_reply(connection.makefile("rb").readline()).pod
+
+
+def _pod(outcome: Outcome) -> str:
+    return outcome.pod if isinstance(outcome, Reply) else str(outcome)
 
 
 @pytest.fixture
@@ -127,6 +158,51 @@ def test_lc_evens_out_open_connections(case: Case) -> None:
 
 
 @each_family("mh")
+def test_mh_picks_by_source_and_moves_few_when_an_endpoint_leaves(case: Case) -> None:
+    """What the kernel's ip_vs_mh promises: one source, one endpoint, on whatever node; shares by weight.
+
+    The hash has no secret and these addresses are always the same, so the picks are, too: the bounds are no
+    matter of luck.
+    """
+    pods = {"pod-a": 2, "pod-b": 1, "remote-a": 1}
+    case.serve(Protocol.TCP, pods, full=True)
+    before = case.picks_by_source_port()
+    shares = Counter(before.values())
+    for pod, weight in pods.items():
+        assert abs(shares[pod] - len(before) * weight / 4) < len(before) / 10, shares
+    case.serve(Protocol.TCP, pods, name="twin")
+    assert case.picks_by_source_port("twin") == before
+    case.serve(Protocol.TCP, {"pod-a": 2, "pod-b": 1}, name="smaller")
+    after = case.picks_by_source_port("smaller")
+    stayed = [port for port, pod in before.items() if pod != "remote-a"]
+    moved = [port for port in stayed if after[port] != before[port]]
+    assert len(moved) < len(stayed) / 10
+    assert "remote-a" not in after.values()
+
+
+@each_family("mh")
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name.lower())
+def test_connections_outlive_removals_one_after_another_and_the_service(
+    case: Case, protocol: Protocol
+) -> None:
+    """Each endpoint that left keeps its own; a Service that is made anew gets only what is new."""
+    case.serve(protocol, {"pod-a": 1}, full=True)
+    with open_connection(case.lab["client"], case.vip, 80, protocol) as first:
+        case.serve(protocol, {"pod-b": 1})
+        with open_connection(case.lab["client"], case.vip, 80, protocol) as second:
+            case.serve(protocol, {"remote-a": 1})
+            case.serve(protocol, {"pod-a": 1})
+            case.serve(protocol, {"remote-a": 1})
+            assert (_pod(first.exchange()), _pod(second.exchange())) == ("pod-a", "pod-b")
+            case.stop()
+            assert not isinstance(connect(case.lab["client"], case.vip, 80, protocol, wait=0.2), Reply)
+            assert (_pod(first.exchange()), _pod(second.exchange())) == ("pod-a", "pod-b")
+            case.serve(protocol, {"remote-a": 1})
+            assert (_pod(first.exchange()), _pod(second.exchange())) == ("pod-a", "pod-b")
+            assert _pod(connect(case.lab["client"], case.vip, 80, protocol)) == "remote-a"
+
+
+@each_family("mh")
 @pytest.mark.parametrize("client", ["client", "pod-b", NODE])
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name.lower())
 def test_connections_outlive_the_endpoint_and_the_process(
@@ -145,10 +221,6 @@ def test_connections_outlive_the_endpoint_and_the_process(
         case.serve(protocol, {"pod-a": 1})
         assert _pod(old.exchange()) == "pod-a"
         assert _pod(connect(case.lab[client], case.vip, 80, protocol)) == "pod-a"
-
-
-def _pod(outcome: Outcome) -> str:
-    return outcome.pod if isinstance(outcome, Reply) else str(outcome)
 
 
 @each_family("mh")
