@@ -66,8 +66,9 @@ class Caller:
                 del future  # it holds what was raised, whose traceback holds this frame
 
     def close(self) -> None:
-        """End the thread, once no call is under way; nothing can be called any more."""
+        """End the thread, once no call is under way; the next call would start another."""
         self._calls.put(None)
+        self._calls, self._thread = SimpleQueue(), None
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=_serve, args=(self._calls,), name=self._name, daemon=True)

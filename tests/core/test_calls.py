@@ -37,6 +37,16 @@ def test_a_call_gives_what_the_function_gives() -> None:
     caller.close()
 
 
+def test_a_call_after_the_end_is_made_all_the_same() -> None:
+    caller = Caller("mine", LONG)
+    first = caller.call("where", threading.current_thread)
+    caller.close()
+    first.join(LONG)
+    assert not first.is_alive()
+    assert caller.call("where", threading.current_thread) is not first
+    caller.close()
+
+
 def test_a_time_out_of_the_functions_own_is_the_functions() -> None:
     with pytest.raises(TimeoutError, match="of its own"):
         Caller("mine", LONG).call("late", late)
