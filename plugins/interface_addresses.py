@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from pointsman.core.addresses import parse_address
+from .rtnetlink import interface_addresses
 
 # Multicast groups of rtnetlink, as bits (linux/rtnetlink.h).
 RTMGRP_IPV4_IFADDR = 0x10
@@ -35,7 +35,7 @@ class InterfaceAddresses:
         """Report what there is, then follow changes on a thread of its own.
 
         Raises:
-            OSError, pyroute2.NetlinkError: the kernel doesn't answer over netlink.
+            OSError: the kernel doesn't answer over netlink.
         """
         # Subscribed before the first look, so that no change can fall between the two.
         self._notifications = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
@@ -88,13 +88,3 @@ def _drain(notifications: socket.socket) -> None:
             # So many that some were lost: one look at the addresses makes up for all of them.
             if error.errno != errno.ENOBUFS:
                 raise
-
-
-def interface_addresses() -> Addresses:
-    """All addresses of all interfaces of the calling thread's network namespace, packed."""
-    from pyroute2 import IPRoute  # late: it takes longer to load than all of Pointsman
-
-    with IPRoute() as route:
-        # On point-to-point links IFA_ADDRESS is the other end; IPv6 names IFA_LOCAL only there.
-        texts = [message.get("IFA_LOCAL") or message.get("IFA_ADDRESS") for message in route.get_addr()]
-    return frozenset(parse_address(text) for text in texts if text)

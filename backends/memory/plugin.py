@@ -1,14 +1,20 @@
 """The plugin that brings the backend ``memory``."""
 
-from pointsman.core.backend import BackendRegistry, BackendSpec
+from pointsman.core.backend import BackendRegistry, BackendSpec, DataplaneSettings
 from pointsman.core.hookspecs import hookimpl
 
-from .dataplane import NAME, MemoryDataplane
+
+def _make(settings: DataplaneSettings) -> object:
+    # Late: no daemon that programs a kernel needs a model of one.
+    from .dataplane import MemoryDataplane
+
+    return MemoryDataplane(settings)
+
 
 SPEC = BackendSpec(
-    NAME,
+    "memory",
     "holds the state in memory and answers as a kernel should; programs nothing",
-    MemoryDataplane,
+    _make,
     simulated=True,
 )
 

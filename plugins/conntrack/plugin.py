@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from pointsman.core.addresses import IPFamily
-from pointsman.core.companions import CompanionRegistry, CompanionSpec
+from pointsman.core.companions import Companion, CompanionRegistry, CompanionSpec
 from pointsman.core.hookspecs import hookimpl
 
-from .reconciler import Reconciler
 
+def _start(families: Sequence[IPFamily]) -> Companion:
+    # Late: whoever lists the plugins needs no table of flows.
+    from .reconciler import Reconciler
 
-def _start(families: Sequence[IPFamily]) -> Reconciler:
     reconciler = Reconciler(families, lambda _family, _seconds, _deleted: None)
     reconciler.start()
     return reconciler

@@ -10,7 +10,8 @@ import pytest
 
 from pointsman.conformance.lab.netns import LOOPBACK, Namespace
 from pointsman.core.addresses import parse_address
-from pointsman.plugins.interface_addresses import Addresses, InterfaceAddresses, _drain, interface_addresses
+from pointsman.plugins.interface_addresses import Addresses, InterfaceAddresses, _drain
+from pointsman.plugins.rtnetlink import interface_addresses
 
 PATIENCE = 30  # seconds: a safety net, not a measure
 OF_LOOPBACK = frozenset(map(parse_address, ("127.0.0.1", "::1")))
