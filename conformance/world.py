@@ -209,8 +209,15 @@ class World:
     ) -> Answers:
         """All the answers that new connections get, by as many of them as that takes."""
         packet = self.scene.packet(client, destination, port, protocol, source)
-        outcomes = self.burst(client, destination, port, protocol, count=self._enough(packet), source=source)
-        return frozenset(classified(self.scene, packet, outcome) for outcome in outcomes)
+        trace = self.judge(packet)
+        due = 0 if trace.affinity else len(trace.verdict.endpoints)
+
+        def attempt() -> Answers:
+            count = self._enough(packet)
+            outcomes = self.burst(client, destination, port, protocol, count=count, source=source)
+            return frozenset(classified(self.scene, packet, outcome) for outcome in outcomes)
+
+        return self._settled(attempt, lambda found: len(found) >= due)
 
     def answers_during(
         self,
@@ -319,8 +326,11 @@ class World:
         test = statistics.evenness(Counter(picks), dict.fromkeys(servers, 1 / len(servers)))
         assert test >= statistics.ALARM_RATE, f"{dict(Counter(picks))} is not even: p = {test:.2g}"
 
-    def _settled(self, attempt: Callable[[], R]) -> R:
-        """What comes of connections, made and judged; a proxy that takes its time may get another try."""
+    def _settled(self, attempt: Callable[[], R], complete: Callable[[R], bool] = lambda _: True) -> R:
+        """What comes of connections, made and judged.
+
+        A proxy that takes its time may get another try where something is wrong, or not ``complete``.
+        """
         return attempt()
 
     def _judge(

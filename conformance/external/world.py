@@ -30,24 +30,6 @@ class TargetWorld(World):
     def in_family(self, family: IPFamily) -> "TargetWorld":
         return TargetWorld(family, self._target_cluster, self._network, self.budget)
 
-    def answers(
-        self,
-        client: str,
-        destination: str,
-        port: int,
-        protocol: Protocol = Protocol.TCP,
-        *,
-        source: str | None = None,
-    ) -> Answers:
-        packet = self.scene.packet(client, destination, port, protocol, source)
-        trace = self.judge(packet)
-        due = 0 if trace.affinity else len(trace.verdict.endpoints)
-        while True:
-            began = time.monotonic()
-            found = super().answers(client, destination, port, protocol, source=source)
-            if len(found) >= due or began > self._target_cluster.settled:
-                return found
-
     def answers_during(
         self,
         changes: Sequence[Callable[[], object]],
@@ -64,12 +46,15 @@ class TargetWorld(World):
             )
         return found
 
-    def _settled(self, attempt: Callable[[], R]) -> R:
+    def _settled(self, attempt: Callable[[], R], complete: Callable[[R], bool] = lambda _: True) -> R:
         """What comes of an attempt that nobody objects to, or of one that began when all was settled."""
         while True:
-            began = time.monotonic()
+            last = time.monotonic() > self._target_cluster.settled
             try:
-                return attempt()
+                result = attempt()
             except AssertionError:
-                if began > self._target_cluster.settled:
+                if last:
                     raise
+            else:
+                if last or complete(result):
+                    return result
