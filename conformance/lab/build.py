@@ -24,6 +24,9 @@ _WORKER_SECONDS, _A_MOMENT = 5.0, 0.001
 _FOREVER = 0xFFFFFFFF
 
 _EVERYWHERE: dict[str, str | int] = {
+    # A machine may have IPv6 off where a new namespace inherits that; what is ours need not stay so.
+    "ipv6/conf/all/disable_ipv6": 0,
+    "ipv6/conf/default/disable_ipv6": 0,
     # Both limits: the plain one is per destination, the mask also exempts from the one for all destinations.
     "ipv4/icmp_ratelimit": 0,
     "ipv4/icmp_ratemask": 0,
@@ -113,15 +116,19 @@ def add_address(netlink: IPRoute, interface: str, address: Address) -> None:
     """Give an interface an address; when it returns, the machine takes what is sent there for its own."""
     [index] = netlink.link_lookup(ifname=interface)
     netlink.addr("add", index=index, **_words_for(address))
-    # The route that makes an IPv6 address local is added by a worker of the kernel's, a little later.
+    _await_local(netlink, address.text)
+
+
+def _await_local(netlink: IPRoute, address: str) -> None:
+    """Wait for the route that makes an IPv6 address local: a worker of the kernel adds it a bit later."""
     deadline = time.monotonic() + _WORKER_SECONDS
     while not _is_local(netlink, address) and time.monotonic() < deadline:
         time.sleep(_A_MOMENT)
 
 
-def _is_local(netlink: IPRoute, address: Address) -> bool:
+def _is_local(netlink: IPRoute, address: str) -> bool:
     try:
-        return all(route["type"] == _LOCAL_TYPE for route in netlink.route("get", dst=address.text))
+        return all(route["type"] == _LOCAL_TYPE for route in netlink.route("get", dst=address))
     except NetlinkError:
         return False
 
@@ -153,10 +160,11 @@ def _add_route(netlink: IPRoute, route: Route, interface: int) -> None:
 
 
 def own_address(netlink: IPRoute, address: str) -> None:
-    """Make an address this machine's own; nothing happens if it is."""
+    """Make an address this machine's own, from when this returns; nothing happens if it is."""
     prefix = family_of(parse_address(address)).address_length * 8
     how: dict[str, object] = {"flags": _NODAD} if ":" in address else {}
     netlink.addr("replace", index=LOOPBACK, address=address, prefixlen=prefix, **how)
+    _await_local(netlink, address)
 
 
 def _swallow(netlink: IPRoute) -> None:

@@ -84,6 +84,21 @@ def test_where_settings_can_not_be_made(tmp_path: Path) -> None:
     assert_not_here(*told, ["can't be set (Read-only file system)", "mount /proc/sys writable"])
 
 
+def test_where_new_namespaces_have_ipv6_off_it_is_turned_on(tmp_path: Path) -> None:
+    """As with net.core.devconf_inherit_init_net, on a machine whose administrator turned IPv6 off."""
+    (tmp_path / "noipv6.py").write_text(
+        "from pathlib import Path\nfrom pointsman.conformance.lab import netns\nenter = netns._enter\n"
+        "def off():\n    entered = enter()\n    for name in ('all', 'default'):\n"
+        "        Path(f'/proc/sys/net/ipv6/conf/{name}/disable_ipv6').write_text('1')\n    return entered\n"
+        "netns._enter = off\n"
+    )
+    before = ("env", f"PYTHONPATH={tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    arguments = ("--backend", "nftables", "-k", CASE, "--", "-p", "noipv6")
+    status, output, report = hold(tmp_path, *arguments, before=before)
+    assert status == 0, output
+    assert outcomes(report) == {Outcome.PASS}
+
+
 def test_without_sctp_what_needs_it_is_not_played_and_the_rest_is(tmp_path: Path) -> None:
     (tmp_path / "nosctp.py").write_text(
         "from pointsman.conformance.lab import lab\n"
@@ -118,3 +133,22 @@ def test_on_several_processes_the_report_is_one(tmp_path: Path) -> None:
     assert {result.core for result in report.results} == {True}
     assert {result.case for result in report.results} == set(report.suite.cases)
     assert not report.suite.trimmed
+
+
+def test_without_a_folder_for_temporary_files(tmp_path: Path) -> None:
+    """Nothing can be played then, and no report be written."""
+    folders = " ".join(path for path in ("/tmp", "/var/tmp", "/usr/tmp") if Path(path).is_dir())
+    script = f'for one in {folders} /mnt; do mount -t tmpfs -o ro none $one; done; cd /mnt && exec "$@"'
+    words = (sys.executable, "-m", "pointsman", "conformance", "--backend", "memory", "-k", CASE)
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", *words],
+        env={name: value for name, value in os.environ.items() if name != "TMPDIR"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("pointsman: No usable temporary directory found in ['/tmp',")
+    assert "make one of them writable, or name another in TMPDIR" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
@@ -22,9 +23,19 @@ _BY_SIGNAL = 128  # and the signal's number, as in shells
 
 
 def here(args: argparse.Namespace) -> int:
-    """Run pytest in this process; its exit status."""
+    """Run pytest in this process; its exit status.
+
+    Raises:
+        PointsmanError: there is no folder for temporary files, which pytest can't do without.
+    """
     import pytest
 
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise PointsmanError(
+            f"{error.strerror}; make one of them writable, or name another in TMPDIR"
+        ) from error
     return int(pytest.main([*_isolation(), *_selection(args), *_reports(args), *args.words]))
 
 
