@@ -1,5 +1,6 @@
 """Started in kube-proxy's place: its command line, its file, its commands."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pointsman.cli.document import document
 from pointsman.conformance.apiserver import ApiServer
 from pointsman.conformance.lab.netns import Namespace
 from tests.conftest import SBIN
@@ -19,6 +21,39 @@ from .paper import Paper
 from .processes import PATIENCE, pointsman, running
 
 OBJECTS = "pointsman: {{source: 'files:{}'}}\n"
+
+# All that is taken and changes nothing, with values that no default is.
+WITHOUT_EFFECT = {
+    "--kube-api-content-type": "application/json", "--kube-api-qps": "50", "--kube-api-burst": "100",
+    "--config-sync-period": "5m", "--show-hidden-metrics-for-version": "1.35",
+    "--ipvs-exclude-cidrs": "10.0.0.0/8", "--ipvs-strict-arp": "true", "--vmodule": "proxier=5",
+    "--log-flush-frequency": "1s", "--log-text-split-stream": "true", "--log-text-info-buffer-size": "1Ki",
+    "--log-json-split-stream": "true", "--log-json-info-buffer-size": "1Ki", "--add-dir-header": "true",
+    "--alsologtostderr": "true", "--log-backtrace-at": "proxier.go:1", "--log-dir": "/nowhere",
+    "--log-file": "/nowhere/log", "--log-file-max-size": "5", "--logtostderr": "false",
+    "--one-output": "true", "--skip-headers": "true", "--skip-log-headers": "true", "--stderrthreshold": "1",
+}  # fmt: skip
+FIELDS_WITHOUT_EFFECT = """
+clientConnection: {acceptContentTypes: application/json, burst: 100, contentType: application/json, qps: 50}
+configSyncPeriod: 5m
+ipvs: {excludeCIDRs: [10.0.0.0/8], strictARP: true}
+logging:
+  format: json
+  flushFrequency: 1s
+  options:
+    json: {infoBufferSize: 1Ki, splitStream: true}
+    text: {infoBufferSize: 1Ki, splitStream: true}
+  vmodule: [{filePattern: proxier, verbosity: 5}]
+portRange: 1-2
+showHiddenMetricsForVersion: "1.35"
+windowsRunAsService: true
+winkernel:
+  enableDSR: true
+  forwardHealthCheckVip: true
+  networkName: network
+  rootHnsEndpointName: root
+  sourceVip: 10.0.0.1
+"""
 
 
 @pytest.fixture
@@ -81,6 +116,39 @@ def test_CFG_05_a_wrong_file_ends_it_with_1_and_all_that_is_wrong(tmp_path: Path
     done = pointsman("run", f"--config={config}")
     assert done.returncode == 1
     assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == ["oomScoreAdj", "mode"]
+
+
+def test_CFG_05_wrong_types_are_named_before_broken_rules(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(HEAD + "oomScoreAdj: 5000\nbindAddress: 7\niptables: {syncPeriod: soon}\n")
+    done = pointsman("run", f"--config={config}")
+    assert done.returncode == 1
+    named = [line.split(":")[1].strip() for line in done.stderr.splitlines()]
+    assert named == ["bindAddress", "iptables.syncPeriod"]
+
+
+def test_each_flag_that_the_table_says_has_no_effect_is_taken_and_named_once(tmp_path: Path) -> None:
+    rows = [line.split(" | ") for line in document().splitlines() if "accepted, no effect" in line]
+    flags = {row[0].strip("| `") for row in rows if row[0].startswith("| `--")}
+    assert flags == WITHOUT_EFFECT.keys()
+    given = [f"{flag}={value}" for flag, value in WITHOUT_EFFECT.items()]
+    done = pointsman("run", f"--write-config-to={tmp_path / 'out.yaml'}", "--log-format=json", *given)
+    assert done.returncode == 0
+    [said] = [json.loads(line) for line in done.stderr.splitlines()]
+    assert said["event"] == "accepted_without_effect"
+    assert sorted(said["settings"]) == sorted(flags)
+
+
+def test_each_field_that_the_table_says_has_no_effect_is_taken_and_named_once(tmp_path: Path) -> None:
+    rows = [line.split(" | ") for line in document().splitlines() if "accepted, no effect" in line]
+    fields = {row[0].strip("| `") for row in rows if row[0].startswith("| `") and "--" not in row[0]}
+    config = tmp_path / "config.yaml"
+    config.write_text(HEAD + FIELDS_WITHOUT_EFFECT)
+    done = pointsman("run", f"--config={config}", f"--write-config-to={tmp_path / 'out.yaml'}")
+    assert done.returncode == 0
+    [said] = [json.loads(line) for line in done.stderr.splitlines()]
+    assert said["event"] == "accepted_without_effect"
+    assert sorted(said["settings"]) == sorted(fields)
 
 
 @pytest.mark.parametrize("how", ["write", "rename"])

@@ -38,11 +38,12 @@ is none.
 own. The others are named in the log. Underscores in names of flags are dashes.
 
 **Mistakes.** Fields that don't exist, or are there twice, are warnings, with the name that may be meant.
-Values of wrong types, other kinds and versions, and all values that break a rule are named together; the exit
-status is 1.
+Another kind or version is refused first; then all values of wrong types are named together, and where there
+are none, all values that break a rule. The exit status is 1.
 
 **Changes.** When the file is written to or renamed, the process ends with status 1, for its supervisor to
-start it again. As in kube-proxy, a ConfigMap that is changed under a mount doesn't end it.
+start it again. As in kube-proxy, a file that another takes the place of doesn't end it: neither does a
+ConfigMap that is changed under a mount, nor an editor that writes a new file and gives it the old one's name.
 """
 
 
