@@ -143,7 +143,7 @@ class IpvsSocket:
             )
             flags, _ = unpack("=II", found[_FLAGS])
             scheduler = found[_SCHEDULER].rstrip(b"\0").decode()
-            timeout = int(unpack("=I", found[_TIMEOUT])[0]) if flags & 1 else 0
+            timeout = int(unpack("=I", found[_TIMEOUT])[0])
             yield server, Service(scheduler, flags & USER_FLAGS, {}, timeout)
 
     def destinations(self, server: Server) -> dict[Target, Destination]:

@@ -16,7 +16,8 @@ def observed(inner: Observed, held: Servers, network: Network, faults: Iterator[
     """What table and virtual servers do together.
 
     ``inner`` is what the table does, ``held`` the virtual servers that are ours; ``faults`` joins what is
-    strange. Which scheduler a Service asked for, nothing here says: any will do.
+    strange, as is a scheduler that a virtual server wasn't made with. Which one a Service asked for, nothing
+    here says.
     """
     reader = _Reader(held, network)
     frontends = {

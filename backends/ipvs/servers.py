@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import NamedTuple
+from zlib import crc32
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -50,7 +51,8 @@ class Destination(NamedTuple):
 class Service(Struct, frozen=True):
     """A virtual server's content; ``flags`` are those that a user may set (``IP_VS_SVC_F_*``).
 
-    ``timeout`` is that of persistence, in seconds; without the flag it means nothing, and ours have none.
+    ``timeout`` is that of persistence, in seconds. Without the flag the kernel keeps it and makes nothing of
+    it (``ip_vs_add_service``), so ours, which are never persistent, have their `note` there.
     """
 
     scheduler: str
@@ -60,6 +62,15 @@ class Service(Struct, frozen=True):
 
 
 Servers = Mapping[Server, Service]
+
+
+def note(scheduler: str) -> int:
+    """By what a virtual server shows that its scheduler is the one it was made with, never 0.
+
+    It takes neither model nor memory to tell: a later process can, and the audit. Who changes the scheduler
+    by ``ipvsadm`` sets the note to 0; who leaves it has that of another scheduler.
+    """
+    return 1 + crc32(scheduler.encode()) % 0xFFFF
 
 
 class Timeouts(NamedTuple):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from pointsman.core.model import Endpoint, Pool, ServiceFrontends
 
 from .places import Owner, Places
-from .servers import Destination, Server, Service, Target
+from .servers import Destination, Server, Service, Target, note
 
 MH_FLAGS = 0x8 | 0x10
 """Of scheduler ``mh``: hash the source port too, and pick another where the first is out of service."""
@@ -56,6 +56,7 @@ def virtual_service(pool: tuple[Endpoint, ...], scheduler: str) -> Service:
         scheduler,
         MH_FLAGS if scheduler == "mh" else 0,
         {Target(e.address, e.port): Destination(e.weight // divisor) for e in pool},
+        note(scheduler),
     )
 
 
