@@ -3,6 +3,7 @@
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -200,6 +201,20 @@ def test_connections_outlive_removals_one_after_another_and_the_service(
             case.serve(protocol, {"remote-a": 1})
             assert (_pod(first.exchange()), _pod(second.exchange())) == ("pod-a", "pod-b")
             assert _pod(connect(case.lab["client"], case.vip, 80, protocol)) == "remote-a"
+
+
+@each_family("wrr")
+def test_no_connection_fails_that_is_made_while_endpoints_leave(case: Case) -> None:
+    """Whoever is sent to an endpoint in the moment it goes is served by it: there is always one to go to."""
+    case.serve(Protocol.TCP, {"pod-a": 1}, full=True)
+    removals = 0
+    with ThreadPoolExecutor(1) as beside:
+        picks = beside.submit(case.picks, 200)
+        while not picks.done():
+            case.serve(Protocol.TCP, {("pod-b", "pod-a")[removals % 2]: 1})
+            removals += 1
+    assert picks.result().keys() == {"pod-a", "pod-b"}
+    assert removals > 20
 
 
 @each_family("mh")
