@@ -13,11 +13,13 @@ class Flow(NamedTuple):
         destination: where the client sends to.
         source: who answers: the endpoint, or the destination itself where nobody translated it.
         handle: by which the table knows the entry again.
+        answered: whether a packet has come back by it.
     """
 
     destination: Place
     source: Place
     handle: bytes = b""
+    answered: bool = True
 
     @property
     def translated(self) -> bool:

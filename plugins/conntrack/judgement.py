@@ -16,6 +16,13 @@ there is none, or to whoever was given the address since (kubernetes/kubernetes#
 restart of the only pod, a probe that failed once and a slice that is late.
 """
 
+ANSWER_SECONDS = 1.0
+"""How long a flow that nobody has answered yet stays with an endpoint that has left.
+
+Its first packet may have been sent on just before, and without the entry an answer under way is lost; upstream
+takes that chance. A client of an endpoint that is gone for good waits so much longer at most.
+"""
+
 
 class Rules(NamedTuple):
     """What flows are held against.
@@ -79,7 +86,9 @@ def _patience(flow: Flow, owner: ServicePortName, rules: Rules) -> float | None:
     if not serving:
         return max(drain, EMPTY_SECONDS)
     # Without an endpoint there is nothing to drain: such a flow began before the rules were there.
-    return drain if flow.translated else 0.0
+    if not flow.translated:
+        return 0.0
+    return drain if flow.answered else max(drain, ANSWER_SECONDS)
 
 
 class Frontends:

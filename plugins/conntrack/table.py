@@ -41,7 +41,7 @@ _REQUEST, _DUMP = 0x001, 0x300
 _INTERRUPTED = 0x010  # NLM_F_DUMP_INTR
 _ERROR, _DONE, _OVERRUN = 2, 3, 4
 
-_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_ID, _CTA_ZONE, _CTA_FILTER = 1, 2, 12, 18, 25
+_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_ID, _CTA_ZONE, _CTA_FILTER = 1, 2, 3, 12, 18, 25
 _CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
 _CTA_IP_V4_DST = 2
 _CTA_PROTO_NUM, _CTA_PROTO_DST_PORT = 1, 3
@@ -49,6 +49,8 @@ _CTA_FILTER_ORIG_FLAGS, _CTA_FILTER_REPLY_FLAGS = 1, 2
 _FILTER_IP_DST, _FILTER_PROTO_NUM, _FILTER_PROTO_DST_PORT = 1 << 1, 1 << 3, 1 << 5
 _NESTED = 0x8000
 _ZONE = pack("=H", _CTA_ZONE)
+_STATUS = pack("=H", _CTA_STATUS)
+_SEEN_REPLY = 1 << 1  # IPS_SEEN_REPLY
 
 _HEADER = Struct("=IHHII")  # length, kind, flags, sequence, port
 _GENERIC = 4  # nfgenmsg
@@ -58,8 +60,9 @@ _RECEIVE_SIZE = 1 << 16  # the kernel sends dumps in pieces of at most 32 KiB
 
 # A UDP entry begins with its two tuples, and these always look alike, so that one look at fixed places tells
 # what walking the attributes would at ten times the cost: the headers of the tuple and of its addresses;
-# source and destination; the protocol; ports. Where there is anything else, the headers have other lengths.
-_ENTRY = ">4x 8s 4x{0}x 4x{0}s 8xB3x 8x 4xH2x 8s 4x{0}s 4x{0}x 12x 4xH2x 8x 2x2s"
+# source and destination; the protocol; ports. The status comes next. Where there is anything else, the headers
+# have other lengths.
+_ENTRY = ">4x 8s 4x{0}x 4x{0}s 8xB3x 8x 4xH2x 8s 4x{0}s 4x{0}x 12x 4xH2x 8x 2x2sI"
 _TUPLE_LENGTH = {family: 36 + 4 + 4 + 2 * family.address_length for family in IPFamily}
 _UDP = socket.IPPROTO_UDP
 
@@ -200,12 +203,13 @@ class _Parser:
         """The flow of one message, None if it isn't one of UDP in the default zone."""
         if end - start < self._entry.size:
             return None
-        original, destination, protocol, port, reply, source, source_port, following = (
+        original, destination, protocol, port, reply, source, source_port, following, status = (
             self._entry.unpack_from(buffer, start)
         )
         if protocol != _UDP or (original, reply) != self._heads or following == _ZONE:
             return None
-        return Flow((destination, port), (source, source_port), buffer[start + _GENERIC : end])
+        answered = following != _STATUS or bool(status & _SEEN_REPLY)
+        return Flow((destination, port), (source, source_port), buffer[start + _GENERIC : end], answered)
 
 
 def _open() -> socket.socket:

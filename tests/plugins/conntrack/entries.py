@@ -10,7 +10,7 @@ from pointsman.core.model import Protocol
 from pointsman.plugins.conntrack.flows import Place
 
 CREATE = 0x1 | 0x400 | 0x200  # request, create, exclusive
-SEEN_REPLY_ASSURED_CONFIRMED = 0x2 | 0x4 | 0x8
+SEEN_REPLY, ASSURED, CONFIRMED = 0x2, 0x4, 0x8
 TIMEOUT = 600  # seconds; longer than any test
 
 
@@ -22,6 +22,7 @@ class Entry(NamedTuple):
     source: Place
     protocol: Protocol = Protocol.UDP
     zone: int = 0
+    answered: bool = True
 
 
 def create(entries: Iterable[Entry]) -> None:
@@ -78,7 +79,7 @@ def _message(entry: Entry) -> bytes:
     attributes = (
         _nest(1, *_tuple(entry.client, entry.destination, entry.protocol))
         + _nest(2, *_tuple(entry.source, entry.client, entry.protocol))
-        + _attribute(3, pack(">I", SEEN_REPLY_ASSURED_CONFIRMED))
+        + _attribute(3, pack(">I", (SEEN_REPLY | ASSURED if entry.answered else 0) | CONFIRMED))
         + _attribute(7, pack(">I", TIMEOUT))
         + (_attribute(18, pack(">H", entry.zone)) if entry.zone else b"")
         + _protocol_state(entry.protocol)

@@ -22,7 +22,14 @@ from pointsman.core.model import (
 )
 from pointsman.core.plan import Delta, ServiceChange
 from pointsman.plugins.conntrack.flows import Flow, Place, Target
-from pointsman.plugins.conntrack.judgement import EMPTY_SECONDS, Frontends, Rules, udp_targets, wrong
+from pointsman.plugins.conntrack.judgement import (
+    ANSWER_SECONDS,
+    EMPTY_SECONDS,
+    Frontends,
+    Rules,
+    udp_targets,
+    wrong,
+)
 from tests.strategies import histories
 
 VIP, LB, NODE, OTHER = bytes([10, 96, 0, 10]), bytes([198, 51, 100, 1]), bytes([192, 0, 2, 1]), bytes(4)
@@ -51,6 +58,13 @@ def test_CT_03_and_CT_04_flows_with_none_of_the_serving_endpoints(destination: P
     assert patience(Flow(destination, A), serving) is None
     assert patience(Flow(destination, B), serving) == 0
     assert patience(Flow(destination, destination), serving) == 0
+
+
+def test_CT_03_an_answer_may_be_under_way_from_an_endpoint_that_has_left() -> None:
+    serving = {DNS: frozenset([A])}
+    assert patience(Flow((VIP, 53), B, answered=False), serving) == ANSWER_SECONDS
+    assert patience(Flow((VIP, 53), B, answered=False), serving, drain=5) == 5
+    assert patience(Flow((VIP, 53), (VIP, 53), answered=False), serving) == 0
 
 
 def test_CT_06_another_port_of_an_endpoint_is_another_endpoint() -> None:
@@ -143,7 +157,7 @@ TARGETS = st.builds(Target, st.sampled_from([VIP, LB, None]), st.sampled_from([5
 
 
 @given(
-    st.lists(st.builds(Flow, PLACES, PLACES), max_size=8),
+    st.lists(st.builds(Flow, PLACES, PLACES, answered=st.booleans()), max_size=8),
     st.dictionaries(TARGETS, NAMES),
     st.dictionaries(TARGETS, st.just(9.0)),
     st.dictionaries(NAMES, st.frozensets(PLACES)),
@@ -170,4 +184,6 @@ def test_CT_02_what_is_wrong_is_wrong_by_each_flow_alone(
         elif not serving.get(owners[target]):
             assert patiences[flow] == EMPTY_SECONDS
         else:
-            assert patiences[flow] == (7.0 if owners[target] is WEB and flow.translated else 0.0)
+            drain = 7.0 if owners[target] is WEB else 0.0
+            least = 0.0 if flow.answered else ANSWER_SECONDS
+            assert patiences[flow] == (max(drain, least) if flow.translated else 0.0)

@@ -60,6 +60,16 @@ def test_it_shows_the_udp_flows_of_one_family(namespace: Namespace, table: Table
 
 @pytest.mark.netns
 @pytest.mark.parametrize("family", IPFamily, ids=str)
+def test_it_tells_flows_that_nobody_has_answered_yet(
+    namespace: Namespace, table: Table, family: IPFamily
+) -> None:
+    namespace.run(create, [entry(family, 1000), entry(family, 1001, to=11, answered=False)])
+    answered = {flow.destination: flow.answered for flow in table.flows(family)}
+    assert answered == {place(family, 10, 53): True, place(family, 11, 53): False}
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("family", IPFamily, ids=str)
 def test_it_keeps_to_one_frontend(namespace: Namespace, table: Table, family: IPFamily) -> None:
     others = [entry(family, 1001, to=11), entry(family, 1002, port=54), entry(family, 1003, to=11, port=54)]
     namespace.run(create, [entry(family, 1000), *others])
