@@ -19,8 +19,8 @@ restart of the only pod, a probe that failed once and a slice that is late.
 ANSWER_SECONDS = 1.0
 """How long a flow that nobody has answered yet stays with an endpoint that has left.
 
-Its first packet may have been sent on just before, and without the entry an answer under way is lost; upstream
-takes that chance. A client of an endpoint that is gone for good waits so much longer at most.
+Its first packet may have been sent on just before, and without the entry an answer under way is lost, as it
+may be upstream. A client of an endpoint that is gone for good waits so much longer at most.
 """
 
 

@@ -60,8 +60,8 @@ _RECEIVE_SIZE = 1 << 16  # the kernel sends dumps in pieces of at most 32 KiB
 
 # A UDP entry begins with its two tuples, and these always look alike, so that one look at fixed places tells
 # what walking the attributes would at ten times the cost: the headers of the tuple and of its addresses;
-# source and destination; the protocol; ports. The status comes next. Where there is anything else, the headers
-# have other lengths.
+# source and destination; the protocol; ports. The status comes next. Where there is anything else, the
+# headers have other lengths.
 _ENTRY = ">4x 8s 4x{0}x 4x{0}s 8xB3x 8x 4xH2x 8s 4x{0}s 4x{0}x 12x 4xH2x 8x 2x2sI"
 _TUPLE_LENGTH = {family: 36 + 4 + 4 + 2 * family.address_length for family in IPFamily}
 _UDP = socket.IPPROTO_UDP
