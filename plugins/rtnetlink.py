@@ -6,19 +6,26 @@ yet. Reference: ``man 7 rtnetlink``, ``net/ipv4/devinet.c``, ``net/ipv6/addrconf
 
 import os
 import socket
-from collections.abc import Iterator
 from struct import Struct
 
+from .netlink import (
+    ATTRIBUTE,
+    DONE,
+    DUMP,
+    ERRNO,
+    ERROR,
+    HEADER,
+    INTERRUPTED,
+    RECEIVE_SIZE,
+    REQUEST,
+    attributes,
+    messages,
+)
+
 _RTM_GETADDR, _RTM_NEWADDR = 22, 20
-_REQUEST, _DUMP, _INTERRUPTED = 0x001, 0x300, 0x010  # NLM_F_…
-_ERROR, _DONE = 2, 3
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 
-_HEADER = Struct("=IHHII")  # length, kind, flags, sequence, port
 _IFADDRMSG = Struct("=BBBBI")
-_ATTRIBUTE = Struct("=HH")
-_ERRNO = Struct("=i")
-_RECEIVE_SIZE = 1 << 16  # the kernel sends dumps in pieces of at most 32 KiB
 
 
 def interface_addresses() -> frozenset[bytes]:
@@ -38,35 +45,24 @@ def interface_addresses() -> frozenset[bytes]:
 def _dump(netlink: socket.socket) -> tuple[bool, set[bytes]]:
     """Read all addresses once; and whether none came or went meanwhile, so that one may not be shown."""
     request = _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-    length = _HEADER.size + len(request)
-    netlink.send(_HEADER.pack(length, _RTM_GETADDR, _REQUEST | _DUMP, 1, 0) + request)
+    length = HEADER.size + len(request)
+    netlink.send(HEADER.pack(length, _RTM_GETADDR, REQUEST | DUMP, 1, 0) + request)
     complete, addresses = True, set[bytes]()
     while True:
-        for kind, flags, body in _messages(netlink.recv(_RECEIVE_SIZE)):
-            complete &= not flags & _INTERRUPTED
+        buffer = netlink.recv(RECEIVE_SIZE)
+        for kind, flags, start, end in messages(buffer):
+            complete &= not flags & INTERRUPTED
             if kind == _RTM_NEWADDR:
-                addresses |= _own(body)
-            elif kind == _ERROR:
-                [errno] = _ERRNO.unpack_from(body)
+                addresses |= _own(buffer[start + _IFADDRMSG.size : end])
+            elif kind == ERROR:
+                [errno] = ERRNO.unpack_from(buffer, start)
                 raise OSError(-errno, os.strerror(-errno))
-            elif kind == _DONE:
+            elif kind == DONE:
                 return complete, addresses
 
 
-def _messages(buffer: bytes) -> Iterator[tuple[int, int, bytes]]:
-    at = 0
-    while at < len(buffer):
-        length, kind, flags, _, _ = _HEADER.unpack_from(buffer, at)
-        yield kind, flags, buffer[at + _HEADER.size : at + length]
-        at += length + 3 & ~3
-
-
-def _own(body: bytes) -> set[bytes]:
+def _own(described: bytes) -> set[bytes]:
     """The address that is this node's: of point-to-point links, IFA_ADDRESS is the other end's."""
-    found, at = {}, _IFADDRMSG.size
-    while at < len(body):
-        length, kind = _ATTRIBUTE.unpack_from(body, at)
-        found[kind] = body[at + _ATTRIBUTE.size : at + length]
-        at += length + 3 & ~3
+    found = {kind: described[at + ATTRIBUTE.size : end] for kind, at, end in attributes(described)}
     address = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
     return {address} if address else set()

@@ -27,6 +27,19 @@ from struct import Struct, pack
 from typing import Self
 
 from pointsman.core.addresses import IPFamily
+from pointsman.plugins.netlink import (
+    ATTRIBUTE,
+    DONE,
+    DUMP,
+    ERRNO,
+    ERROR,
+    HEADER,
+    INTERRUPTED,
+    RECEIVE_SIZE,
+    REQUEST,
+    attributes,
+    messages,
+)
 
 from .flows import Flow, Target
 
@@ -37,9 +50,7 @@ _NETLINK_NETFILTER = 12
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
 _GET, _DELETE = 0x101, 0x102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_…
-_REQUEST, _DUMP = 0x001, 0x300
-_INTERRUPTED = 0x010  # NLM_F_DUMP_INTR
-_ERROR, _DONE, _OVERRUN = 2, 3, 4
+_OVERRUN = 4
 
 _CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_ID, _CTA_ZONE, _CTA_FILTER = 1, 2, 3, 12, 18, 25
 _CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
@@ -52,11 +63,7 @@ _ZONE = pack("=H", _CTA_ZONE)
 _STATUS = pack("=H", _CTA_STATUS)
 _SEEN_REPLY = 1 << 1  # IPS_SEEN_REPLY
 
-_HEADER = Struct("=IHHII")  # length, kind, flags, sequence, port
 _GENERIC = 4  # nfgenmsg
-_ERRNO = Struct("=i")
-_ATTRIBUTE = Struct("=HH")
-_RECEIVE_SIZE = 1 << 16  # the kernel sends dumps in pieces of at most 32 KiB
 
 # A UDP entry begins with its two tuples, and these always look alike, so that one look at fixed places tells
 # what walking the attributes would at ten times the cost: the headers of the tuple and of its addresses;
@@ -111,12 +118,12 @@ class Table:
             OSError: the kernel refuses.
         """
         self._discard()
-        self._reading.send(self._message(_GET, _REQUEST | _DUMP, family, _filter(family, target)))
+        self._reading.send(self._message(_GET, REQUEST | DUMP, family, _filter(family, target)))
         parser = _Parser(family)
         complete = True
         while True:
             try:
-                buffer = self._reading.recv(_RECEIVE_SIZE)
+                buffer = self._reading.recv(RECEIVE_SIZE)
             except BlockingIOError:  # the kernel answers inside the call: what isn't there got lost
                 raise Interrupted from None
             except OSError as error:
@@ -124,10 +131,10 @@ class Table:
                     raise
                 complete = False
                 continue
-            for kind, flags, start, end in _messages(buffer):
-                complete = complete and not flags & _INTERRUPTED and kind != _OVERRUN
-                if kind in (_DONE, _ERROR):
-                    [error_number] = _ERRNO.unpack_from(buffer, start)
+            for kind, flags, start, end in messages(buffer):
+                complete = complete and not flags & INTERRUPTED and kind != _OVERRUN
+                if kind in (DONE, ERROR):
+                    [error_number] = ERRNO.unpack_from(buffer, start)
                     if error_number not in (0, -EINTR):
                         raise OSError(-error_number, f"reading conntrack: {strerror(-error_number)}")
                     if error_number or not complete:
@@ -150,7 +157,7 @@ class Table:
         for at in range(0, len(flows), BATCH):
             batch = flows[at : at + BATCH]
             self._writing.send(
-                b"".join(self._message(_DELETE, _REQUEST, family, _name(flow)) for flow in batch)
+                b"".join(self._message(_DELETE, REQUEST, family, _name(flow)) for flow in batch)
             )
             errors = list(self._errors())
             gone += len(batch) - len(errors)
@@ -163,18 +170,18 @@ class Table:
         """What the kernel said to the last batch: a word for each deletion that failed, none for others."""
         while True:
             try:
-                buffer = self._writing.recv(_RECEIVE_SIZE)
+                buffer = self._writing.recv(RECEIVE_SIZE)
             except BlockingIOError:
                 return
-            for kind, _, start, _ in _messages(buffer):
-                if kind == _ERROR:
-                    yield -_ERRNO.unpack_from(buffer, start)[0]
+            for kind, _, start, _ in messages(buffer):
+                if kind == ERROR:
+                    yield -ERRNO.unpack_from(buffer, start)[0]
 
     def _discard(self) -> None:
         """Read what is left of a dump that nobody wanted to the end: the kernel runs one at a time."""
         while True:
             try:
-                self._reading.recv(_RECEIVE_SIZE)
+                self._reading.recv(RECEIVE_SIZE)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -183,8 +190,8 @@ class Table:
 
     def _message(self, kind: int, flags: int, family: IPFamily, attributes: bytes) -> bytes:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        length = _HEADER.size + _GENERIC + len(attributes)
-        return _HEADER.pack(length, kind, flags, self._sequence, 0) + pack("=BBH", family, 0, 0) + attributes
+        length = HEADER.size + _GENERIC + len(attributes)
+        return HEADER.pack(length, kind, flags, self._sequence, 0) + pack("=BBH", family, 0, 0) + attributes
 
 
 class _Parser:
@@ -194,8 +201,8 @@ class _Parser:
         length = _TUPLE_LENGTH[family]
         self._entry = Struct(_ENTRY.format(family.address_length))
         self._heads = tuple(
-            _ATTRIBUTE.pack(length, kind | _NESTED)
-            + _ATTRIBUTE.pack(4 + 2 * (4 + family.address_length), _CTA_TUPLE_IP | _NESTED)
+            ATTRIBUTE.pack(length, kind | _NESTED)
+            + ATTRIBUTE.pack(4 + 2 * (4 + family.address_length), _CTA_TUPLE_IP | _NESTED)
             for kind in (_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY)
         )
 
@@ -256,30 +263,11 @@ def _name(flow: Flow) -> bytes:
     tuple and memory address (``nf_ct_get_id``), so one in the very same memory still is.
     """
     wanted = (_CTA_TUPLE_ORIG | _NESTED, _CTA_ID)
-    return b"".join(flow.handle[at:end] for kind, at, end in _attributes(flow.handle) if kind in wanted)
-
-
-def _attributes(attributes: bytes) -> Iterator[tuple[int, int, int]]:
-    """Kind, start and end, padding included, of each attribute."""
-    at = 0
-    while at + 4 <= len(attributes):
-        length, kind = _ATTRIBUTE.unpack_from(attributes, at)
-        end = at + (max(length, 4) + 3 & ~3)
-        yield kind, at, end
-        at = end
-
-
-def _messages(buffer: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Kind, flags, start and end of the body of each message."""
-    at = 0
-    while at + _HEADER.size <= len(buffer):
-        length, kind, flags, _, _ = _HEADER.unpack_from(buffer, at)
-        yield kind, flags, at + _HEADER.size, at + length
-        at += max(length, _HEADER.size) + 3 & ~3
+    return b"".join(flow.handle[at:end] for kind, at, end in attributes(flow.handle) if kind in wanted)
 
 
 def _attribute(kind: int, payload: bytes) -> bytes:
-    return _ATTRIBUTE.pack(4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
+    return ATTRIBUTE.pack(4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
 
 
 def _nest(kind: int, *parts: bytes) -> bytes:
