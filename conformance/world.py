@@ -209,15 +209,17 @@ class World:
     ) -> Answers:
         """All the answers that new connections get, by as many of them as that takes."""
         packet = self.scene.packet(client, destination, port, protocol, source)
-        trace = self.judge(packet)
-        due = 0 if trace.affinity else len(trace.verdict.endpoints)
 
         def attempt() -> Answers:
             count = self._enough(packet)
             outcomes = self.burst(client, destination, port, protocol, count=count, source=source)
             return frozenset(classified(self.scene, packet, outcome) for outcome in outcomes)
 
-        return self._settled(attempt, lambda found: len(found) >= due)
+        def complete(found: Answers) -> bool:
+            trace = self.judge(packet)
+            return trace.affinity is not None or len(found) >= len(trace.verdict.endpoints)
+
+        return self._settled(attempt, complete)
 
     def answers_during(
         self,
