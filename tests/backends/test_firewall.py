@@ -8,25 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from pointsman.conformance.lab import Lab, LabSpec, Reply, Silent, connect
-from pointsman.core.addresses import IPFamily, format_address, parse_address, parse_network
+from pointsman.core.addresses import IPFamily, format_address, parse_network
 from pointsman.core.backend import DataplaneSettings
 from pointsman.core.errors import BackendUnavailable
-from pointsman.core.model import (
-    Answer,
-    Endpoint,
-    Frontend,
-    FrontendKind,
-    Masquerade,
-    Match,
-    Model,
-    NodeContext,
-    Pool,
-    Protocol,
-    ServiceFrontends,
-    ServicePortName,
-)
+from pointsman.core.model import Model, NodeContext, Protocol, ServicePortName
 from pointsman.core.plan import SyncPlan, advance
 from pointsman.core.plugins import Dataplane, Plugins
+from tests.backends.serving import PORT, TARGET_PORT, cluster_ip
 
 pytestmark = [pytest.mark.netns, pytest.mark.program("nft")]
 
@@ -43,7 +31,7 @@ TRANSLATED = "ct status dnat accept;"
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     with Lab(LabSpec(pods=("pod-a",), remote_pods=())) as opened:
-        opened.serve("pod-a", Protocol.TCP, IPFamily.IPV4, 8080)
+        opened.serve("pod-a", Protocol.TCP, IPFamily.IPV4, TARGET_PORT)
         yield opened
 
 
@@ -57,10 +45,7 @@ def serving(request: pytest.FixtureRequest, lab: Lab) -> Iterator[None]:
     except BackendUnavailable as error:
         pytest.skip(str(error))
     context = NodeContext(IPFamily.IPV4)
-    endpoint = Endpoint(parse_address(lab.address("pod-a", IPFamily.IPV4)), 8080)
-    answer = Answer(Pool.CLUSTER, Masquerade.ALWAYS)
-    frontends = (Frontend(Match(VIP, Protocol.TCP, 80), FrontendKind.CLUSTER_IP, answer),)
-    web = ServiceFrontends(WEB, frontends, (endpoint,))
+    web = cluster_ip(lab, IPFamily.IPV4, WEB, VIP, {"pod-a": 1})
     desired, delta = advance(Model(context), [(WEB, web)], context)
     run(dataplane.sync, SyncPlan(IPFamily.IPV4, desired, delta, full=True))
     yield
@@ -85,5 +70,5 @@ def nft(lab: Lab, text: str) -> None:
 def test_what_it_drops_stays_dropped_and_what_it_accepts_arrives(lab: Lab, firewall: str) -> None:
     """No dataplane opens somebody else's table, and one rule there is all that any of them needs."""
     pod = lab.address("pod-a", IPFamily.IPV4)
-    assert isinstance(connect(lab["client"], format_address(VIP), 80), Reply if firewall else Silent)
-    assert isinstance(connect(lab["client"], pod, 8080), Silent), "nobody translates that"
+    assert isinstance(connect(lab["client"], format_address(VIP), PORT), Reply if firewall else Silent)
+    assert isinstance(connect(lab["client"], pod, TARGET_PORT), Silent), "nobody translates that"

@@ -3,22 +3,19 @@
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from pointsman.backends.ipvs.plugin import IpvsOptions
-from pointsman.conformance.lab import NODE, SERVICE_CIDRS, Lab, LabUnavailable, Reply, connect
-from pointsman.core.addresses import IPFamily, format_address, parse_address, parse_network
+from pointsman.conformance.lab import NODE, SERVICE_CIDRS, Lab, Reply, connect
+from pointsman.core.addresses import IPFamily, format_address, parse_network
 from pointsman.core.backend import DataplaneSettings
 from pointsman.core.errors import BackendUnavailable
 from pointsman.core.model import (
-    Answer,
-    Endpoint,
     Frontend,
     FrontendKind,
-    Masquerade,
     Match,
     Model,
     NodeContext,
-    Pool,
     Protocol,
     ServiceFrontends,
     ServicePortName,
@@ -26,28 +23,21 @@ from pointsman.core.model import (
 from pointsman.core.plan import SyncPlan, advance
 from pointsman.core.plugins import Dataplane, Plugins
 from pointsman.core.traffic import Traffic
+from tests.backends.serving import ANSWER, PORT, cluster_ip, serving_lab
 
 pytestmark = pytest.mark.netns
 
 BACKENDS = ("nftables", "iptables-legacy", "iptables-nft", "ipvs")
 OPTIONS = {"ipvs": IpvsOptions(scheduler="rr")}
-PODS = ("pod-a", "pod-b", "remote-a")
 WEB = ServicePortName("default", "web", "http", Protocol.TCP)
 OTHER = ServicePortName("default", "other", "", Protocol.TCP)
 STICKY = ServicePortName("default", "sticky", "", Protocol.TCP)
-PORT, NODE_PORT = 80, 30080
+NODE_PORT = 30080
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    try:
-        opened = Lab()
-    except LabUnavailable as error:
-        pytest.skip(str(error))
-    with opened:
-        for pod in PODS:
-            for family in IPFamily:
-                opened.serve(pod, Protocol.TCP, family, 8080)
+    with serving_lab(Protocol.TCP) as opened:
         yield opened
 
 
@@ -71,15 +61,12 @@ class Case:
         return parse_network(SERVICE_CIDRS[self.family]).address[:-1] + bytes((number,))
 
     def service(self, name: ServicePortName, number: int, *pods: str, affinity: int = 0) -> ServiceFrontends:
-        endpoints = (Endpoint(parse_address(self.lab.address(pod, self.family)), 8080) for pod in pods)
-        answer = Answer(Pool.CLUSTER, Masquerade.ALWAYS)
-        frontends = [
-            Frontend(Match(self.address(number), name.protocol, PORT), FrontendKind.CLUSTER_IP, answer)
-        ]
-        if name == WEB:
-            node_port = Match(None, name.protocol, NODE_PORT)
-            frontends.append(Frontend(node_port, FrontendKind.NODE_PORT, answer))
-        return ServiceFrontends(name, tuple(frontends), tuple(sorted(endpoints)), affinity=affinity)
+        weights = dict.fromkeys(pods, 1)
+        found = cluster_ip(self.lab, self.family, name, self.address(number), weights, affinity=affinity)
+        if name != WEB:
+            return found
+        node_port = Frontend(Match(None, name.protocol, NODE_PORT), FrontendKind.NODE_PORT, ANSWER)
+        return replace(found, frontends=(*found.frontends, node_port))
 
     def sync(self, *services: ServiceFrontends) -> None:
         """Have the kernel hold these service ports, besides those that it holds."""

@@ -15,7 +15,6 @@ from pointsman.conformance.lab import (
     SERVICE_CIDRS,
     Denied,
     Lab,
-    LabUnavailable,
     Outcome,
     Reply,
     Silent,
@@ -23,27 +22,14 @@ from pointsman.conformance.lab import (
     open_connection,
 )
 from pointsman.conformance.lab.outcomes import decode_reply
-from pointsman.core.addresses import IPFamily, format_address, parse_address, parse_network
-from pointsman.core.model import (
-    Answer,
-    Endpoint,
-    Frontend,
-    FrontendKind,
-    Masquerade,
-    Match,
-    Model,
-    NodeContext,
-    Pool,
-    Protocol,
-    ServiceFrontends,
-    ServicePortName,
-)
+from pointsman.core.addresses import IPFamily, format_address, parse_network
+from pointsman.core.model import Model, NodeContext, Pool, Protocol, ServicePortName
 from pointsman.core.plan import advance
 from tests.backends.ipvs.driven import Driven
+from tests.backends.serving import cluster_ip, serving_lab
 
 pytestmark = pytest.mark.netns
 
-PODS = ("pod-a", "pod-b", "remote-a")
 PROTOCOLS = (Protocol.TCP, Protocol.UDP)
 NAMES = ("web", "twin", "smaller")
 SOURCE_PORTS = range(20000, 20400)
@@ -51,15 +37,7 @@ SOURCE_PORTS = range(20000, 20400)
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    try:
-        opened = Lab()
-    except LabUnavailable as error:
-        pytest.skip(str(error))
-    with opened:
-        for pod in PODS:
-            for protocol in PROTOCOLS:
-                for family in IPFamily:
-                    opened.serve(pod, protocol, family, 8080)
+    with serving_lab(*PROTOCOLS) as opened:
         yield opened
 
 
@@ -80,13 +58,8 @@ class Case:
         self, protocol: Protocol, pods: dict[str, int], *, name: str = "web", full: bool = False
     ) -> None:
         """Have a service, and no other, answered by some pods, each with its weight."""
-        endpoints = (
-            Endpoint(parse_address(self.lab.address(p, self.family)), 8080, w) for p, w in pods.items()
-        )
-        answer = Answer(Pool.CLUSTER, Masquerade.ALWAYS)
-        frontend = Frontend(Match(self._address(name), protocol, 80), FrontendKind.CLUSTER_IP, answer)
         port_name = ServicePortName("default", name, "", protocol)
-        service = ServiceFrontends(port_name, (frontend,), tuple(sorted(endpoints)))
+        service = cluster_ip(self.lab, self.family, port_name, self._address(name), pods)
         context = NodeContext(self.family)
         model, _ = advance(Model(context), [(port_name, service)], context)
         self.kernel.sync(model, full=full)
