@@ -1,12 +1,13 @@
 """What this kernel can do, found out by trying it: all that the nftables backend needs, and IPVS."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from errno import ENOENT, EPERM
 
+from msgspec.structs import replace
+
 from pointsman.core.addresses import IPFamily, Network, family_of
 from pointsman.core.errors import BackendUnavailable
-from pointsman.core.features import SUPPORTED, Capabilities, Feature, Level, Support
+from pointsman.core.features import SUPPORTED, Capabilities, Feature
 from pointsman.core.model import Protocol
 
 from . import environment
@@ -20,6 +21,8 @@ _PORT = 1
 
 def probe(inner: Capabilities, network: Network, scheduler: str) -> Capabilities:
     """Try to make a virtual server at our first address, where none ever is, and take it away again.
+
+    Who asks for IPVS or a scheduler has the kernel load the module, if there is one.
 
     Raises:
         BackendUnavailable: something is missing; names it and the remedy.
@@ -35,15 +38,12 @@ def probe(inner: Capabilities, network: Network, scheduler: str) -> Capabilities
         raise BackendUnavailable(NAME, "the kernel has no IPVS, or has not loaded it", remedy) from error
     try:
         _check_environment(family_of(network.address))
-        features = dict(inner.features)
         for name in dict.fromkeys((SIMPLE, scheduler)):
             _try(ipvs, Server(Protocol.TCP, network.address, _PORT), name)
-        features[Feature.SCTP] = _sctp(
-            ipvs, Server(Protocol.SCTP, network.address, _PORT), scheduler, features
-        )
+        _check_protocols(ipvs)
     finally:
         ipvs.close()
-    return Capabilities(features, inner.cold_start_chunk)
+    return replace(inner, features={**inner.features, Feature.SCHEDULERS: SUPPORTED})
 
 
 def _check_environment(family: IPFamily) -> None:
@@ -53,12 +53,17 @@ def _check_environment(family: IPFamily) -> None:
         raise BackendUnavailable(NAME, f"the kernel has no {what}", f"use a kernel with {option}")
 
 
-def _sctp(ipvs: IpvsSocket, server: Server, scheduler: str, features: Mapping[Feature, Support]) -> Support:
-    try:
-        _try(ipvs, server, scheduler)
-    except BackendUnavailable:
-        return Support(Level.NOT_HERE, "the kernel's IPVS does no SCTP (CONFIG_IP_VS_PROTO_SCTP)")
-    return features.get(Feature.SCTP, SUPPORTED)
+def _check_protocols(ipvs: IpvsSocket) -> None:
+    """See that IPVS does TCP and UDP: virtual servers are made of any protocol, but it has no time-outs then.
+
+    Whether it does SCTP nothing tells.
+    """
+    held = ipvs.timeouts()
+    missing = [name for name, seconds in (("TCP", held.tcp), ("UDP", held.udp)) if not seconds]
+    if missing:
+        options = " and ".join(f"CONFIG_IP_VS_PROTO_{name}" for name in missing)
+        reason = f"the kernel's IPVS does no {' and no '.join(missing)}"
+        raise BackendUnavailable(NAME, reason, f"use a kernel with {options}")
 
 
 def refused(ipvs: IpvsSocket, network: Network, scheduler: str) -> BackendUnavailable | None:
@@ -80,8 +85,9 @@ def _try(ipvs: IpvsSocket, server: Server, scheduler: str) -> None:
             remedy = "run as root, or with CAP_NET_ADMIN"
             raise BackendUnavailable(NAME, "programming the kernel is not permitted", remedy) from error
         if error.errno == ENOENT:
-            remedy = f"run modprobe ip_vs_{scheduler}, or use a kernel with CONFIG_IP_VS_{scheduler.upper()}"
+            option = f"CONFIG_IP_VS_{scheduler.upper()}"
+            remedy = f"run modprobe ip_vs_{scheduler}, choose another, or use a kernel with {option}"
             raise BackendUnavailable(NAME, f"the kernel lacks scheduler {scheduler}", remedy) from error
-        remedy = "use a kernel with CONFIG_IP_VS_IPV6 and CONFIG_IP_VS_PROTO_TCP"
+        remedy = "use a kernel with CONFIG_IP_VS_IPV6"
         raise BackendUnavailable(NAME, f"the kernel refuses a virtual server ({error})", remedy) from error
     ipvs.commit([Request(DELETE_SERVICE, server)])

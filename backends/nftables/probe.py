@@ -30,7 +30,7 @@ _ABSENT = "pointsman-probe-absent"
 _FEATURES = dict.fromkeys(Feature, SUPPORTED) | {
     Feature.SCHEDULERS: Support(Level.UNSUPPORTED, "endpoints are picked at random, by weight"),
     Feature.LOCALHOST_NODE_PORTS: Support(
-        Level.UNSUPPORTED, "node ports don't answer on loopback addresses in nftables mode (SVC-NP-07)"
+        Level.UNSUPPORTED, "node ports don't answer on loopback addresses in this mode (SVC-NP-07)"
     ),
 }
 
