@@ -194,18 +194,18 @@ class IpvsDataplane:
         return SyncReport(1, writes + len(operations))
 
     def _set_timeouts(self, ipvs: IpvsSocket) -> int:
-        """Have IPVS forget idle connections when it should; what can't be set stays (IPVS-03)."""
-        if not any(self._timeouts):
+        """Have IPVS forget idle connections when it should (IPVS-03)."""
+        if not any(self._timeout_faults(ipvs)):
             return 0
-        try:
-            held = ipvs.timeouts()
-            if self._timeouts.over(held) == held:
-                return 0
-            ipvs.set_timeouts(self._timeouts)
-        except OSError as error:
-            log.warning("timeouts_not_set", extra={"error": str(error), "kept": "the kernel's"})
-            return 0
+        ipvs.set_timeouts(self._timeouts)
         return 1
+
+    def _timeout_faults(self, ipvs: IpvsSocket) -> Iterator[str]:
+        if any(self._timeouts):
+            held = ipvs.timeouts()
+            wanted = self._timeouts.over(held)
+            if held != wanted:
+                yield f"IPVS' time-outs are {held}, not {wanted}"
 
     def _carry_out(self, step: Step, opened: _Sockets, done: SyncReport) -> SyncReport:
         """First whom packets may be led to, then where they are led, then whom they are led to no more."""
@@ -226,6 +226,7 @@ class IpvsDataplane:
 
     def _faults(self) -> Iterator[str]:
         yield from environment.faults(self._family, self._network)
+        yield from self._timeout_faults(self._open().ipvs)
         if not guard.intact(self._open().netfilter, self._guard, self._network):
             yield f"table {self._guard} is missing or has other rules"
 

@@ -1,5 +1,7 @@
 """What the node's network namespace needs besides tables and virtual servers: routes and settings."""
 
+import os
+import re
 from collections.abc import Iterator
 from errno import EEXIST, ENOENT, ESRCH
 from pathlib import Path
@@ -25,6 +27,9 @@ _WANTED = {
     "vs/expire_nodest_conn": "1",
     "vs/expire_quiescent_template": "1",
 }
+_DROPS_REUSED = (4, 1), (5, 9)
+"""Since when, and until when, IPVS drops the first SYN from a client's port that it still remembers, unless
+told not to look for one (commit f0a5e4d7a594)."""
 _AF = {IPFamily.IPV4: AF_INET, IPFamily.IPV6: AF_INET6}
 
 
@@ -52,7 +57,7 @@ def ensure(family: IPFamily, network: Network) -> int:
         pyroute2.NetlinkError: a route can't be.
     """
     changed = 0
-    for name, value in _settings(family).items():
+    for name, value in settings(family, os.uname().release).items():
         path = _SYSCTLS / name
         if path.read_text().strip() != value:
             path.write_text(value)
@@ -72,7 +77,7 @@ def remove(family: IPFamily, network: Network) -> int:
 
 def faults(family: IPFamily, network: Network) -> Iterator[str]:
     """What isn't as `ensure` makes it."""
-    for name, value in _settings(family).items():
+    for name, value in settings(family, os.uname().release).items():
         if (_SYSCTLS / name).read_text().strip() != value:
             yield f"net.ipv4.{name.replace('/', '.')} is not {value}"
     base = format_address(network.address)
@@ -91,9 +96,13 @@ def faults(family: IPFamily, network: Network) -> Iterator[str]:
             yield f"the rule that looks up {network} in table {TABLE} is missing"
 
 
-def _settings(family: IPFamily) -> dict[str, str]:
+def settings(family: IPFamily, release: str) -> dict[str, str]:
+    """What is to be set below ``net.ipv4``, for a kernel of that release."""
     forward = {"ip_forward": "1"} if family is IPFamily.IPV4 else {}
-    return _WANTED | forward
+    first, fixed = _DROPS_REUSED
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    drops = numbers is not None and first <= (int(numbers[1]), int(numbers[2])) < fixed
+    return _WANTED | forward | ({"vs/conn_reuse_mode": "0"} if drops else {})
 
 
 def _route(family: IPFamily, network: Network) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from pointsman.core.hookspecs import hookimpl
 
 from .servers import Timeouts
 
+LONGEST = (2**31 - 1) // 1000
+"""Seconds that any kernel takes for a time-out: 24 days. Of more, those with a quick clock refuse all."""
+
 
 class IpvsOptions(Struct, frozen=True, rename="camel"):
     """What can be set: how IPVS picks endpoints (CFG-16), where empty means by `DEFAULT_SCHEDULER`.
@@ -23,9 +26,9 @@ class IpvsOptions(Struct, frozen=True, rename="camel"):
 
     @property
     def timeouts(self) -> Timeouts:
-        """The time-outs as IPVS has them, in whole seconds."""
+        """The time-outs as IPVS has them, in whole seconds, `LONGEST` at most."""
         given = (self.tcp_timeout, self.tcp_fin_timeout, self.udp_timeout)
-        return Timeouts(*(ceil(seconds) for seconds in given))
+        return Timeouts(*(min(ceil(seconds), LONGEST) for seconds in given))
 
 
 def _make(settings: DataplaneSettings) -> object:

@@ -80,6 +80,10 @@ class Timeouts(NamedTuple):
     tcp_fin: int = 0
     udp: int = 0
 
+    def __str__(self) -> str:
+        """Such as ``900/120/300 s``."""
+        return f"{'/'.join(map(str, self))} s"
+
     def over(self, held: "Timeouts") -> "Timeouts":
         """What is there once these have been set where others were held."""
         return Timeouts(*(own or other for own, other in zip(self, held, strict=True)))

@@ -50,9 +50,10 @@ class Driven:
         """What the kernel holds."""
         return self.namespace.run(self.dataplane.dataplane_observe)
 
-    def restart(self) -> None:
-        """A new process with nothing in memory; the kernel keeps what it has."""
+    def restart(self, options: IpvsOptions | None = None) -> None:
+        """A new process with nothing in memory, and maybe other options; the kernel keeps what it has."""
         self.namespace.run(self.dataplane.dataplane_close)
+        self._options = options or self._options
         self.dataplane = self._make()
 
     def servers(self) -> dict[Server, Service]:

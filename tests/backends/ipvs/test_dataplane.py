@@ -1,6 +1,8 @@
 """The dataplane against a real kernel: what it writes, reads back, mends and leaves alone."""
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -268,8 +270,69 @@ def test_IPVS_03_timeouts_are_set_and_those_that_are_0_stay(namespace: Namespace
         assert namespace.run(_timeouts) == Timeouts(902, before.tcp_fin, 77)
         kernel.restart()
         assert kernel.sync(kernel.model, full=True).writes == 0
+        kernel.restart(IpvsOptions(tcp_fin_timeout=33, udp_timeout=78))
+        assert kernel.sync(kernel.model, full=True).writes
+        assert namespace.run(_timeouts) == Timeouts(902, 33, 78)
     finally:
         kernel.close()
+
+
+def test_IPVS_03_timeouts_that_somebody_changes_are_seen_and_mended(namespace: Namespace) -> None:
+    """By ``ipvsadm --set``, say; one that nobody asked for is nobody's business."""
+    kernel = Driven(namespace, IPFamily.IPV4, IpvsOptions(tcp_timeout=700, udp_timeout=70))
+    try:
+        kernel.sync(seed(IPFamily.IPV4), full=True)
+        assert kernel.observe() == expected(kernel.model)
+        namespace.run(_set_timeouts, Timeouts(701, 99, 70))
+        assert kernel.observe().strange == ("IPVS' time-outs are 701/99/70 s, not 700/99/70 s",)
+        assert kernel.sync(kernel.model, full=True).writes == 1
+        assert namespace.run(_timeouts) == Timeouts(700, 99, 70)
+        assert kernel.observe() == expected(kernel.model)
+    finally:
+        kernel.close()
+
+
+def test_IPVS_03_the_longest_timeout_is_one_that_the_kernel_takes(namespace: Namespace) -> None:
+    kernel = Driven(namespace, IPFamily.IPV4, IpvsOptions(tcp_timeout=1e9))
+    try:
+        kernel.sync(seed(IPFamily.IPV4), full=True)
+        assert namespace.run(_timeouts).tcp == 2147483
+        assert kernel.observe() == expected(kernel.model)
+    finally:
+        kernel.close()
+
+
+def _set_timeouts(timeouts: Timeouts) -> None:
+    ipvs = IpvsSocket()
+    try:
+        ipvs.set_timeouts(timeouts)
+    finally:
+        ipvs.close()
+
+
+SETTINGS = environment.settings(IPFamily.IPV4, os.uname().release)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_IPVS_02_a_setting_that_somebody_changes_is_mended_and_only_in_our_namespace(name: str) -> None:
+    def held() -> dict[str, str]:
+        return {name: Path("/proc/sys/net/ipv4", name).read_text().strip() for name in SETTINGS}
+
+    with Namespace("other") as other, Namespace("ours") as ours:
+        kernel = Driven(ours, IPFamily.IPV4)
+        before = other.run(held)
+        assert before != SETTINGS
+        kernel.sync(seed(IPFamily.IPV4), full=True)
+        assert ours.run(held) == SETTINGS
+        changed = "0" if SETTINGS[name] == "1" else "1"
+        ours.sysctl({f"ipv4/{name}": changed})
+        fault = f"net.ipv4.{name.replace('/', '.')} is not {SETTINGS[name]}"
+        assert kernel.observe().strange == (fault,)
+        assert kernel.sync(kernel.model, full=True).writes == 1
+        assert ours.run(held) == SETTINGS
+        assert kernel.observe() == expected(kernel.model)
+        kernel.close()
+        assert other.run(held) == before
 
 
 def _timeouts() -> Timeouts:

@@ -27,4 +27,5 @@ def test_CFG_16_the_scheduler_can_be_chosen(options: IpvsOptions | None, schedul
 
 def test_CFG_17_timeouts_are_whole_seconds() -> None:
     assert IpvsOptions(tcp_timeout=0.2, udp_timeout=300).timeouts == Timeouts(1, 0, 300)
+    assert IpvsOptions(tcp_timeout=2147483.5).timeouts == Timeouts(2147483, 0, 0)
     assert Timeouts(1, 0, 300).over(Timeouts(900, 120, 300)) == Timeouts(1, 120, 300)
