@@ -9,7 +9,7 @@ from pointsman.conformance.external import NotReady, Target, TargetCluster, Targ
 from pointsman.conformance.lab import LabUnavailable
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import BackendSpec, DataplaneSettings
-from pointsman.core.errors import BackendUnavailable
+from pointsman.core.errors import BackendUnavailable, PluginError
 from pointsman.core.features import SUPPORTED, Capabilities, Feature, Level, Support
 from pointsman.core.model import Protocol
 from pointsman.core.plugins import Plugins, probe
@@ -109,16 +109,27 @@ class Stages:
         plugins.register(self._journal, "conformance journal")
         self._ends = ExitStack()
         self._known: dict[str, Stage | NotHere] = {}
+        self._broken: dict[str, str] = {}
 
     def of(self, backend: str) -> Stage | NotHere:
-        """The stage of a backend, or why it can't be had."""
+        """The stage of a backend, or why it can't be had.
+
+        Raises:
+            PluginError: the backend is broken. It is asked once: one that hangs would keep every case.
+        """
+        if backend in self._broken:
+            raise PluginError(self._broken[backend])
         if backend not in self._known:
             command = self._targets.get(backend)
-            self._known[backend] = (
-                self._set_up(self._plugins.backends[backend])
-                if command is None
-                else self._set_up_target(command)
-            )
+            try:
+                self._known[backend] = (
+                    self._set_up(self._plugins.backends[backend])
+                    if command is None
+                    else self._set_up_target(command)
+                )
+            except PluginError as error:
+                self._broken[backend] = str(error)
+                raise
         return self._known[backend]
 
     def known(self) -> Mapping[str, Stage | NotHere]:

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple, TypeVar
 from pointsman.core.addresses import IPFamily
 from pointsman.core.apis import KINDS, ApiObject
 from pointsman.core.backend import BackendSpec, DataplaneSettings, Observed, expected
+from pointsman.core.calls import Unreturned
 from pointsman.core.companions import Companion
 from pointsman.core.config import ProxyConfig
 from pointsman.core.engine import Engine
+from pointsman.core.errors import PluginError
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
 from pointsman.core.model import Match, Model, NamespacedName, ServicePortName
@@ -79,6 +81,7 @@ class Subject:
         self.instance = instance
         self._dataplanes: dict[IPFamily, Dataplane] = {}
         self._hung: list[Dataplane] = []
+        self._unmade = ""
         self._companions: list[Companion] = []
 
     @property
@@ -90,15 +93,18 @@ class Subject:
         """The dataplanes, made when first asked for: opening a kernel's door takes long.
 
         Raises:
-            SyncFailed: an earlier one is still at work, by a hook that hangs; another would wait for it, too.
+            SyncFailed: an earlier one is still at work, by a hook that hangs, or was never made for the same
+                reason; another would wait for it, too.
+            PluginError: one can't be made.
         """
+        if self._unmade:
+            raise SyncFailed(self._unmade)
         for hung in self._hung:
             if hung.hanging:
                 raise SyncFailed(f"{hung.name}: {hung.hanging}")
         for family in self.families:
             if family not in self._dataplanes:
-                settings = DataplaneSettings(family, self.instance)
-                self._dataplanes[family] = self.run(Dataplane, self.spec, settings)
+                self._dataplanes[family] = self._make(family)
         return self._dataplanes
 
     def accompanied(self) -> Plugins:
@@ -140,17 +146,31 @@ class Subject:
             return
         gone, self._dataplanes = self._dataplanes, {}
         for dataplane in gone.values():
-            self.run(dataplane.close)
-        self._hung += [dataplane for dataplane in gone.values() if dataplane.hanging]
+            self._end(dataplane)
 
     def wipe(self) -> None:
         """Remove what the dataplanes hold behind their backs, as a careless administrator might."""
         for family, own in self._dataplanes.items():
-            settings = DataplaneSettings(family, self.instance)
-            other = own if self.spec.simulated else self.run(Dataplane, self.spec, settings)
-            self.run(other.cleanup)
-            if other is not own:
-                self.run(other.close)
+            other = own if self.spec.simulated else self._make(family)
+            try:
+                self.run(other.cleanup)
+            finally:
+                if other is not own:
+                    self._end(other)
+
+    def _make(self, family: IPFamily) -> Dataplane:
+        try:
+            made: Dataplane = self.run(Dataplane, self.spec, DataplaneSettings(family, self.instance))
+        except PluginError as error:
+            if isinstance(error.__cause__, Unreturned):
+                self._unmade = str(error)
+            raise
+        return made
+
+    def _end(self, dataplane: Dataplane) -> None:
+        self.run(dataplane.close)
+        if dataplane.hanging:
+            self._hung.append(dataplane)
 
     def _leave(self) -> None:
         while self._companions:

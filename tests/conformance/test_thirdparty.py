@@ -22,7 +22,7 @@ class Broken(SqliteDataplane):
 
 @hookimpl
 def pointsman_register_backends(registry):
-    registry.add(BackendSpec("broken", "not as it should be", Broken, simulated={simulated}, patience=0.5))
+    registry.add(BackendSpec("broken", "not as it should be", Broken, simulated={simulated}, patience=2.0))
 """
 RAISING = """
     @hookimpl
@@ -34,6 +34,15 @@ HANGING = """
     def dataplane_{hook}(self):
         import threading
         threading.Event().wait()
+"""
+HARD_TO_MAKE = """
+    def __init__(self, settings):
+        import pathlib, threading
+        with pathlib.Path("made").open("a") as made:
+            made.write(".")
+        if pathlib.Path("made").stat().st_size > {easily}:
+            threading.Event().wait()
+        super().__init__(settings)
 """
 MISSPELT = """
     @hookimpl
@@ -99,6 +108,17 @@ def test_one_that_hangs_in_a_kernel_does_not_hang_the_lab(site: Path) -> None:
     played = [case for case in run.cases if case.outcome != "skipped"]
     assert len(played) > 5
     assert all("broken: dataplane_sync has not returned for " in case.message for case in played)
+
+
+@pytest.mark.parametrize("easily", [0, 1], ids=["at-first", "later"])
+def test_one_that_hangs_while_it_is_made_is_waited_for_once(site: Path, easily: int) -> None:
+    """The cases that follow are answered at once, with the same blame: a run has an end."""
+    run = held(site, HARD_TO_MAKE.format(easily=easily), OTHERS)
+    assert run.status == pytest.ExitCode.TESTS_FAILED, run.output
+    assert len(run.cases) > 20
+    for case in run.cases:
+        assert "backend broken can't be made: making it has not returned for " in case.message
+    assert (site / "made").stat().st_size == easily + 1
 
 
 @pytest.mark.parametrize(
