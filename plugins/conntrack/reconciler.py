@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
 from typing import Protocol
 
 from pointsman.core.addresses import IPFamily
@@ -62,7 +61,9 @@ class Reconciler:
         families: those that are served.
         reconciled: told, on the thread, of each look: the family, the seconds that it took and the number of
             entries that were deleted (MET-14).
-        table: opens the table, in the thread's network namespace.
+        table: opens the table, in the thread's network namespace. It is kept open: closing a socket of
+            netfilter's waits for a grace period of RCU, 10 ms or more, with the lock that every commit to
+            nf_tables in the namespace needs (``nft_rcv_nl_event``), and a sync would wait with it.
         room: how full the table is.
         clock: monotonic seconds.
         worked: seconds that the thread has had of a processor, which is what the budget is of: waiting for
@@ -82,6 +83,7 @@ class Reconciler:
         self._pending = {family: Pending() for family in families}
         self._reconciled = reconciled
         self._open = table
+        self._table: Flows | None = None
         self._room = room
         self._clock = clock
         self._worked = worked
@@ -127,6 +129,12 @@ class Reconciler:
         self._pending[plan.family].take(plan, done=done)
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._close()
+
+    def _serve(self) -> None:
         while True:
             try:
                 news = self._news.get(timeout=self.wait())
@@ -145,9 +153,11 @@ class Reconciler:
     def _reconcile(self, family: IPFamily) -> None:
         began, worked = self._clock(), self._worked()
         try:
-            with closing(self._open()) as table:
-                deleted, complete = self._look(table, family, began)
+            if self._table is None:
+                self._table = self._open()
+            deleted, complete = self._look(self._table, family, began)
         except Exception as error:
+            self._close()
             self._rested[family] = self._clock() + RETRY_SECONDS
             self._report(family, error)
             return
@@ -161,6 +171,11 @@ class Reconciler:
         fields = {"family": str(family), "deleted": deleted, "seconds": round(seconds, 6)}
         log.log(level, "conntrack_reconciled", extra=fields)
         self._reconciled(family, seconds, deleted)
+
+    def _close(self) -> None:
+        if self._table is not None:
+            self._table.close()
+            self._table = None
 
     def _report(self, family: IPFamily, error: Exception) -> None:
         if family in self._failed:

@@ -1,7 +1,8 @@
 """The one door to the kernel: a netlink socket kept open for good.
 
 Kept open, because closing a ``NETLINK_NETFILTER`` socket after a deletion waits for an RCU grace
-period (10 to 15 ms, ``nf_tables_flush_…`` on ``NETLINK_URELEASE``), a thousand times a small change.
+period (10 to 15 ms, ``nft_rcv_nl_event`` on ``NETLINK_URELEASE``), a thousand times a small change; and
+with the lock of all commits in the namespace, so that whoever commits meanwhile waits too.
 
 Nothing here waits: the kernel handles a request inside ``send`` and has queued every answer when it
 returns (``nfnetlink_rcv`` runs in the sender's context), so a missing answer is a lost one.
