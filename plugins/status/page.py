@@ -14,8 +14,10 @@ from pointsman.core.source import Rejection
 from pointsman.plugins.http.messages import HTML, Handler, Later, Request, Response
 
 from .board import Board, FamilyState
+from .following import Followed, following
 from .html import STYLE, Markup, facts, html, joined, lines, table, tag
 from .search import Found, search
+from .text import ago
 
 TOLD = 100
 """Rejections, and endpoints of one service port, that the page names."""
@@ -42,10 +44,14 @@ def page(
     about: About,
     board: Board,
     rejections: Callable[[], Iterable[Rejection]],
+    followed: Callable[[], Iterable[Followed]] = tuple,
     *,
     now: Callable[[], float] = time.time,
 ) -> Handler:
-    """The handler. It is rendered on another thread: with 10000 services that takes a while."""
+    """The handler. It is rendered on another thread: with 10000 services that takes a while.
+
+    ``followed`` says how it stands with what objects come from; of files there is nothing to say.
+    """
 
     def render(request: Request) -> Response:
         query = request.query
@@ -56,7 +62,7 @@ def page(
         rejected = tuple(rejections())
         content = [
             _header(about),
-            _families(families, audits, now()),
+            _cards(families, audits, following(followed()), now()),
             _services(search(families, words, number), words),
             _slow(families),
         ]
@@ -84,16 +90,17 @@ def _header(about: About) -> Markup:
     return tag("header", tag("h1", "Pointsman"), tag("span", said, class_="faint"), links)
 
 
-def _families(
+def _cards(
     families: Mapping[IPFamily, FamilyState],
     audits: Mapping[IPFamily, tuple[AuditResult, float] | None],
+    source: Markup,
     now: float,
 ) -> Markup:
     cards = [
         tag("section", tag("h2", family), _family(state, audits[family], now), class_="card")
         for family, state in sorted(families.items())
     ]
-    return tag("main", tag("div", *cards, class_="cards"), id="families")
+    return tag("main", tag("div", *cards, source, class_="cards"), id="families")
 
 
 def _family(state: FamilyState, audit: tuple[AuditResult, float] | None, now: float) -> Markup:
@@ -114,7 +121,7 @@ def _sync(state: FamilyState, now: float) -> Markup:
     if sync is None:
         return tag("span", "none yet", class_="faint")
     kind = "full" if sync.full else "partial"
-    when = f"{_ago(now - sync.at)}, {kind}, {_seconds(sync.seconds)}"
+    when = f"{ago(now - sync.at)}, {kind}, {_seconds(sync.seconds)}"
     if sync.error:
         return joined(tag("span", "failed ", class_="bad"), f"{when}: {sync.error}")
     return joined(tag("span", "done ", class_="good"), f"{when}, {sync.writes} writes")
@@ -125,9 +132,9 @@ def _drift(audit: tuple[AuditResult, float] | None, now: float) -> Markup:
         return tag("span", "not looked yet", class_="faint")
     result, at = audit
     if not result.differences:
-        return joined(tag("span", "none ", class_="good"), _ago(now - at))
+        return joined(tag("span", "none ", class_="good"), ago(now - at))
     return joined(
-        tag("span", f"{result.differences} differences ", class_="bad"), f"{_ago(now - at)}: {result}"
+        tag("span", f"{result.differences} differences ", class_="bad"), f"{ago(now - at)}: {result}"
     )
 
 
@@ -240,14 +247,6 @@ def _slow(families: Mapping[IPFamily, FamilyState]) -> Markup:
     return tag(
         "section", tag("h2", "Slowest changes"), table("Slowest changes", headings, rows), id="slowest"
     )
-
-
-def _ago(seconds: float) -> str:
-    whole = max(0, int(seconds))
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if whole >= length:
-            return f"{whole // length} {unit} ago"
-    return f"{whole} s ago"
 
 
 def _seconds(seconds: float) -> str:

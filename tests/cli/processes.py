@@ -72,6 +72,11 @@ class Running:
                 assert not self._ended, f"ended without {words}:\n{self.text()}"
                 assert self._news.wait(PATIENCE), f"no line with {words}:\n{self.text()}"
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._ended
+
     def text(self) -> str:
         """All that was said so far."""
         return "\n".join(self.lines)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pointsman.plugins.http.messages import Handler
     from pointsman.plugins.http.server import HttpServer
     from pointsman.plugins.kubernetes.client import ApiClient
+    from pointsman.plugins.status.following import Followed
 
     from .daemon import Decided
 
@@ -132,7 +133,7 @@ class Observers:
         config = self._decided.config
         about = About(__version__, config.proxy_mode, config.node_name, LINKS)
         pages = status_pages(
-            page=page(about, board, lambda: self._engine.rejections),
+            page=page(about, board, lambda: self._engine.rejections, self._followed),
             metrics=self._metrics(),
             slis=partial(exposition, asked),
             mode=config.proxy_mode,
@@ -142,6 +143,19 @@ class Observers:
         )
         server = self._server("http-status")
         self._listen(server, chosen.metrics_bind_address, pages, "FailedToStartMetricServer")
+
+    def _followed(self) -> "list[Followed]":
+        """How it stands with the API server, if objects come from one."""
+        from pointsman.plugins.kubernetes.source import KubernetesSource
+        from pointsman.plugins.status.following import Followed
+
+        source, now = self._decided.source, time.monotonic()
+        if not isinstance(source, KubernetesSource):
+            return []
+        return [
+            Followed(kind, None if s.heard is None else now - s.heard, s.failures, s.error, s.served)
+            for kind, s in source.status().items()
+        ]
 
     def _metrics(self) -> "Handler":
         """The handler for who scrapes; connections of many Services take a while."""

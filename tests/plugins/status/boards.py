@@ -23,6 +23,7 @@ from pointsman.core.plan import Delta, SyncPlan, SyncReport, Trigger
 from pointsman.core.source import Rejection
 from pointsman.plugins.http.messages import Later, Request
 from pointsman.plugins.status.board import Board
+from pointsman.plugins.status.following import Followed
 from pointsman.plugins.status.page import About, page
 
 V4, V6 = IPFamily.IPV4, IPFamily.IPV6
@@ -64,7 +65,10 @@ class Shown:
         self.now = NOW
         self.board = Board((V4, V6), now=lambda: self.now)
         self.rejections: list[Rejection] = []
-        self.handler = page(ABOUT, self.board, lambda: self.rejections, now=lambda: self.now)
+        self.followed: list[Followed] = []
+        self.handler = page(
+            ABOUT, self.board, lambda: self.rejections, lambda: self.followed, now=lambda: self.now
+        )
         self.sync(services or [])
 
     def sync(
@@ -91,6 +95,12 @@ def lively() -> Shown:
     )
     reason = f"{HOSTILE} is not an IP address; it is skipped"
     shown.rejections = [Rejection("Service", "shop/bad", "$.spec.externalIPs", reason)]
+    shown.followed = [
+        Followed("Service", 2.5, 0, "", served=True),
+        Followed("EndpointSlice", 185.0, 7, f"{HOSTILE}: connection refused", served=True),
+        Followed("Node", None, 1, "403, forbidden", served=True),
+        Followed("ServiceCIDR", None, 0, "404, not found", served=False),
+    ]
     shown.board.pointsman_audited(AuditResult(V4, 2, ("10.96.0.1:80/tcp is missing",), 0.2))
     shown.now += 75
     return shown

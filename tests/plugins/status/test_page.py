@@ -111,6 +111,17 @@ def test_drift() -> None:
     assert "10.96.0.1:80/tcp is missing (and 6 more)" in text
 
 
+def test_how_it_stands_with_the_api_server() -> None:
+    shown = lively()
+    text = shown.text()
+    assert "heard of 2 s ago" in text
+    assert re.search(r"failed 7 times in a row</span>, heard of 3 min ago: .*: connection refused", text)
+    assert "failed once</span>, never heard of: 403, forbidden" in text
+    assert "not followed: 404, not found" in text
+    shown.followed = []
+    assert "API server" not in shown.text(), "files have none"
+
+
 def test_what_is_rejected_and_why() -> None:
     shown = Shown()
     assert "Rejected (0)" in shown.text()
