@@ -100,7 +100,7 @@ def changes(
         best = min(best, timed(lab, dataplane, SyncPlan(IPV4, desired, delta, full=False)))
         model = desired
     small = len(services) <= CHECKED_UP_TO
-    if small and lab.node.run(dataplane.dataplane_observe) != expected(model):
+    if small and lab.node.run(dataplane.dataplane_observe, None) != expected(model):
         raise RuntimeError("what is read back isn't what was programmed")
     return best
 
@@ -108,7 +108,7 @@ def changes(
 def read_back(lab: Lab, dataplane: IptablesDataplane) -> float:
     """Seconds to read everything back into the model's terms."""
     began = time.perf_counter()
-    lab.node.run(dataplane.dataplane_observe)
+    lab.node.run(dataplane.dataplane_observe, None)
     return time.perf_counter() - began
 
 

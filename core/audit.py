@@ -105,7 +105,7 @@ class Auditor:
     def _found(self, family: IPFamily) -> list[str]:
         """What differs now; nothing if the model changed while the kernel was read."""
         model = self._applied(family)
-        found = list(differences(expected(model), self._dataplanes[family].observe()))
+        found = list(differences(expected(model), self._dataplanes[family].observe(model)))
         return found if self._applied(family) is model else []
 
 

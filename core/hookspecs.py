@@ -82,8 +82,13 @@ class Drive:
         """
 
     @hookspec(firstresult=True)
-    def dataplane_observe(self) -> "Observed | None":
-        """Read back what the kernel really holds, in the model's terms."""
+    def dataplane_observe(self, meant: "Model | None") -> "Observed | None":
+        """Read back what the kernel really holds, in the model's terms.
+
+        ``meant`` is what it should hold, for whoever knows: rules that deviate from that, and of which the
+        model's terms can't tell, are `Observed.strange`. Nothing else of the answer follows from it, and a
+        dataplane to which it says nothing leaves it out.
+        """
 
     @hookspec(firstresult=True)
     def dataplane_trace(self, packet: Packet) -> Trace | None:

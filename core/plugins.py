@@ -186,9 +186,9 @@ class Dataplane:
         """Carry out a plan. Raises `SyncError` or `ResyncRequired`."""
         return self._drive("dataplane_sync", SyncReport, plan=plan)
 
-    def observe(self) -> Observed:
-        """Read back what the kernel holds."""
-        return self._drive("dataplane_observe", Observed)
+    def observe(self, meant: "Model | None" = None) -> Observed:
+        """Read back what the kernel holds, told what it should hold if that is known."""
+        return self._drive("dataplane_observe", Observed, meant=meant)
 
     def trace(self, packet: Packet) -> Trace:
         """Follow a packet through what the kernel holds."""

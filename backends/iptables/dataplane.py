@@ -19,7 +19,7 @@ from pointsman.core.traffic import Count
 from . import accounting, libiptc
 from .changes import CHUNK, Changes, Step, steps
 from .counting import RuleCounts
-from .image import NAME, Image
+from .image import NAME, Image, Others
 from .kernel import Refused, Tools, Variant, allow_localnet, choose
 from .observe import observed
 from .planner import difference, movement, removal, way_back
@@ -51,7 +51,7 @@ class IptablesDataplane:
         self._image: Image | None = None
         self._counts = RuleCounts()
         self._settled = False
-        self._seen: tuple[bytes, Observed] | None = None
+        self._seen: tuple[bytes, Model | None, Observed] | None = None
         # The watch doesn't look while something is half written.
         self._writing = threading.Lock()
         self._watch: Watch | None = None
@@ -70,16 +70,17 @@ class IptablesDataplane:
             return self._sync(plan)
 
     @hookimpl
-    def dataplane_observe(self) -> Observed:
+    def dataplane_observe(self, meant: Model | None) -> Observed:
         """See `Drive.dataplane_observe`.
 
         What has been read once isn't taken apart again as long as the kernel holds the same bytes.
         """
         before = self._digest()
-        if before is not None and self._seen is not None and self._seen[0] == before:
-            return self._seen[1]
-        found = observed(self._family, self._found().means, self._read())
-        self._seen = (before, found) if before is not None and before == self._digest() else None
+        if before is not None and self._seen is not None and self._seen[:2] == (before, meant):
+            return self._seen[2]
+        wanted = None if meant is None else self._compiled(meant).tables
+        found = observed(self._family, self._found().means, self._read(), wanted)
+        self._seen = (before, meant, found) if before is not None and before == self._digest() else None
         return found
 
     @hookimpl
@@ -147,11 +148,7 @@ class IptablesDataplane:
         """Look at what there is, and write what differs."""
         state = self._read()
         self._check_owner(state)
-        image = Image(plan.desired.node, self._found().means, self._instance)
-        if plan.complete:
-            image.fill(plan.desired)
-        else:
-            image.fill(plan.desired, others(state))
+        image = self._compiled(plan.desired, Others() if plan.complete else others(state))
         if plan.desired.node.node_ports.loopback and self._family is IPFamily.IPV4:
             try:
                 allow_localnet()
@@ -165,6 +162,12 @@ class IptablesDataplane:
         # After an early part of a cold start there is more than the image knows of.
         self._image = image if plan.complete else None
         return replace(report, tables=self._counts.filled(image.tables, changes))
+
+    def _compiled(self, model: Model, others: Others = Others()) -> Image:
+        """What the tables are to hold for a model, besides what they hold for others."""
+        image = Image(model.node, self._found().means, self._instance)
+        image.fill(model, others)
+        return image
 
     def _write(
         self, changes: Changes, present: dict[str, int], wanted: dict[str, int], gone: set[str]

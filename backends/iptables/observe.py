@@ -1,7 +1,9 @@
 """From the kernel's rules back to the model's terms.
 
 The rules are read as services, frontends and pools. What was understood is then compiled again: wherever that
-doesn't give the very rules that are there, what they do can't be said, and it is called strange.
+doesn't give the very rules that are there, what they do can't be said, and it is called strange. Who knows
+what should be there has it compared with that instead: of some rules nothing in the model's terms tells, and
+what were left without them would be as consistent.
 """
 
 import re
@@ -12,22 +14,17 @@ from math import lcm
 
 from msgspec.structs import replace
 
-from pointsman.core.addresses import IPFamily, Network, parse_address, parse_network
+from pointsman.core.addresses import IPFamily, Network, parse_address
 from pointsman.core.backend import Observed, expected
 from pointsman.core.model import (
     Answer,
     Endpoint,
     Frontend,
     FrontendKind,
-    LocalInterface,
-    LocalInterfacePrefix,
-    LocalNetwork,
-    LocalTraffic,
     Masquerade,
     Match,
     Model,
     NodeContext,
-    NodePortAddresses,
     Pool,
     Protocol,
     Refusal,
@@ -37,44 +34,54 @@ from pointsman.core.model import (
 from pointsman.core.plan import advance
 
 from . import names
+from .changes import Changes
 from .image import Image
 from .means import Means
+from .node import read_context, read_network
 from .planner import difference
-from .rules import ANYWHERE, LOOPBACK, Parsed, parse
+from .rules import Parsed, parse
 from .services import KINDS, Audience, Effective, Root, cluster_ip_rule, external_rules
 from .state import State, entries, frontends, health_ports
-from .tables import ChainName, filter_, nat
+from .tables import ChainName, Tables, filter_, nat
 from .walk import GREATEST_SUM
 
 _KINDS = {words: kind for kind, words in KINDS.items()}
 _COMMENT = re.compile(r"(\S+?)/([^\s:]+)(?::(\S+))? (cluster IP|loadbalancer IP|external IP|node port)\b.*")
-_OWNER = re.compile(r"pointsman instance (\S+), local pods (are in|come by|are unknown) ?(\S*)")
 
 
-def observed(family: IPFamily, means: Means, state: State) -> Observed:
-    """What the tables do, in the model's terms."""
+def observed(family: IPFamily, means: Means, state: State, meant: Tables | None = None) -> Observed:
+    """What the tables do, in the model's terms; strange is what isn't as ``meant``, if that is known."""
     if not state.chains:
-        return Observed({})
-    instance, context = _context(family, state)
-    reader = _Reader(context, state)
-    model = reader.model()
-    image = Image(model.node, means, instance)
-    image.fill(model)
+        return Observed({}, strange=() if meant is None else ("not one of our chains is there",))
+    wrong = set() if meant is None else {*_deviations(difference(state, meant), state)}
+    try:
+        instance, context = read_context(family, state)
+        reader = _Reader(context, state)
+        model = reader.model()
+    except ValueError as error:
+        wrong.add(f"a chain of ours holds a rule that nobody understands: {error}")
+        return Observed({}, strange=tuple(sorted(wrong)))
+    if meant is None:
+        image = Image(model.node, means, instance)
+        image.fill(model)
+        wrong = {*_deviations(difference(state, image.tables), state)}
     found = expected(model)
-    left = difference(state, image.tables)
-    reader.strange.update(
-        f"chain {name.name} of table {name.table} {_wrong(name, state)}" for name in left.chains
-    )
-    reader.strange.update(
-        f"chain {base.name} of table {base.table} doesn't lead to ours" for base in left.jumps
-    )
     cluster_ips, _ = entries(state, filter_(names.CLUSTER_IPS))
     return Observed(
         found.frontends,
         frozenset(address for address, _, port in cluster_ips if address is not None and not port),
         found.service_cidrs,
-        tuple(sorted(reader.strange)),
+        tuple(sorted(reader.strange | wrong)),
     )
+
+
+def _deviations(left: Changes, state: State) -> Iterator[str]:
+    for name in left.chains:
+        yield f"chain {name.name} of table {name.table} {_wrong(name, state)}"
+    for base in left.jumps:
+        yield f"chain {base.name} of table {base.table} doesn't lead to ours"
+    for name in left.shared:
+        yield f"chain {name.name} of table {name.table} lacks what we add to it"
 
 
 def _wrong(name: ChainName, state: State) -> str:
@@ -249,60 +256,8 @@ class _Reader:
         return 0
 
 
-def _context(family: IPFamily, state: State) -> tuple[str, NodeContext]:
-    """Whose rules these are, and the node that they are for, as the rules that are no service's tell."""
-    [owner, *_] = (*state.chains.get(nat(names.CANARY), ()), "")
-    found = _OWNER.fullmatch(parse(owner).get("--comment"))
-    marks = [parse(text).get("--set-xmark") for text in state.chains.get(nat(names.MARK_MASQ), ())]
-    mark = int(marks[0].partition("/")[0], 16) if marks and marks[0] else 1 << 14
-    _, unclaimed = entries(state, filter_(names.CLUSTER_IPS))
-    cidrs = [
-        _network(family, parsed.get("-d"))
-        for text in unclaimed
-        if (parsed := parse(text)).target == "DROP" and "--ctstate" not in parsed.options
-    ]
-    invalid = any(
-        parse(text).get("--ctstate") == "INVALID" for text in state.chains.get(filter_(names.FORWARD), ())
-    )
-    return found[1] if found else "", NodeContext(
-        family,
-        mark,
-        _local(found) if found else None,
-        _node_ports(family, state),
-        tuple(cidrs),
-        invalid,
-    )
-
-
-def _local(found: re.Match[str]) -> LocalTraffic | None:
-    if found[2] == "are in":
-        return LocalNetwork(parse_network(found[3]))
-    if found[2] == "come by":
-        prefix = found[3].removesuffix("+")
-        return LocalInterface(prefix) if prefix == found[3] else LocalInterfacePrefix(prefix)
-    return None
-
-
-def _node_ports(family: IPFamily, state: State) -> NodePortAddresses:
-    """Which addresses node ports answer on."""
-    _, others = entries(state, nat(names.SERVICES))
-    where = [p.options for text in others if (p := parse(text)).target == names.NODE_PORTS]
-    if any("-d" not in options and "! -d" not in options for options in where):
-        return NodePortAddresses(None, loopback=True)
-    if any("! -d" in options for options in where):
-        return NodePortAddresses(None, loopback=False)
-    networks = [options["-d"] for options in where]
-    loopback = LOOPBACK[family]
-    addresses = tuple(parse_address(n.partition("/")[0]) for n in networks if n != loopback)
-    return NodePortAddresses(addresses, loopback=loopback in networks)
-
-
-def _network(family: IPFamily, text: str) -> Network:
-    return parse_network(text or ANYWHERE[family])
-
-
 def _source(context: NodeContext, parsed: Parsed) -> Network:
-    return _network(context.family, parsed.get("-s"))
+    return read_network(context.family, parsed.get("-s"))
 
 
 def _recovered(share: str) -> Fraction:

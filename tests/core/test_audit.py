@@ -26,7 +26,7 @@ MODEL = Model(NodeContext(FAMILY))
 class Readable:
     """A dataplane that shows what it is told to, read after read."""
 
-    def __init__(self, shows: Callable[[], Observed]) -> None:
+    def __init__(self, shows: Callable[[Model | None], Observed]) -> None:
         self._shows = shows
 
     @hookimpl
@@ -38,8 +38,8 @@ class Readable:
         raise AssertionError(f"an audit must not write: {plan}")
 
     @hookimpl
-    def dataplane_observe(self) -> Observed:
-        return self._shows()
+    def dataplane_observe(self, meant: Model | None) -> Observed:
+        return self._shows(meant)
 
     @hookimpl
     def dataplane_trace(self, packet: Packet) -> Trace:
@@ -68,7 +68,7 @@ class Audit:
             clock=lambda: self.now,
         )
 
-    def _read(self) -> Observed:
+    def _read(self, _: Model | None) -> Observed:
         self.now += self._seconds
         return self._shown.pop(0) if len(self._shown) > 1 else self._shown[0]
 
@@ -114,6 +114,20 @@ def test_drift_is_told_once_it_was_found_twice() -> None:
     assert (steady.told, passing.told) == (["damage"], [])
 
 
+def test_the_dataplane_is_told_what_it_should_hold() -> None:
+    """Of some rules the model's terms don't tell: whoever writes them compares them itself."""
+
+    def show(meant: Model | None) -> Observed:
+        return Observed({}, strange=() if meant is MODEL else (f"told of {meant}",))
+
+    spec = BackendSpec("told", "", lambda _: Readable(show))
+    drifts: list[str] = []
+    dataplanes = {FAMILY: Dataplane(spec, DataplaneSettings(FAMILY))}
+    Auditor(lambda _: MODEL, dataplanes, lambda _, how: drifts.append(how), lambda _: None).audit(FAMILY)
+    assert drifts == []
+    assert dataplanes[FAMILY].observe().strange == ("told of None",)
+
+
 def test_only_some_of_many_differences_are_told() -> None:
     audit = Audit(Observed({}, strange=tuple(f"damage {number}" for number in range(TOLD + 3))))
     audit.run()
@@ -146,7 +160,7 @@ def test_the_thread_audits_when_due_and_stops_when_told(monkeypatch: pytest.Monk
     monkeypatch.setattr("pointsman.core.audit.PERIOD", 0.0)
     audited = threading.Event()
 
-    def show() -> Observed:
+    def show(_: Model | None) -> Observed:
         audited.set()
         return Observed({})
 

@@ -35,8 +35,8 @@ class Kernel:
         self.model = desired
         return report.writes
 
-    def observe(self) -> Observed:
-        return self.namespace.run(self.dataplane.dataplane_observe)
+    def observe(self, meant: Model | None = None) -> Observed:
+        return self.namespace.run(self.dataplane.dataplane_observe, meant)
 
     def restart(self) -> None:
         """A new process with nothing in memory; the kernel keeps what it has."""

@@ -18,4 +18,9 @@ def image(model: Model, *, sets: bool = True, counted: bool = True) -> Image:
 
 def state(made: Image) -> State:
     """The state of a kernel that holds an image and nothing else."""
-    return State(dict(made.tables.chains), {**made.tables.shared, **made.tables.jumps})
+    tables = made.tables
+    foreign = {
+        chain: (*tables.jumps.get(chain, ()), *tables.shared.get(chain, ()))
+        for chain in {*tables.jumps, *tables.shared}
+    }
+    return State(dict(tables.chains), foreign)
