@@ -25,7 +25,10 @@ def chains(family: Family, network: Network) -> tuple[Chain, ...]:
     ours = r.match_prefix(sel.daddr(family), network.address, network.prefix)
     sent = Rule(r.match_ct_status(CtStatus.DNAT) + r.return_(), "sent here by our own rules")
     stray = (sent, Rule(ours + r.drop(), "virtual servers have no clients of their own"))
-    left = (Rule(ours + r.drop(), "IPVS sends nobody here"),)
+    left = (
+        Rule(ours + r.reject_tcp_reset(begun=True), "nobody knows this connection any more"),
+        Rule(ours + r.drop(), "IPVS sends nobody here"),
+    )
     return (
         Chain("input-before", stray, base=Base("filter", Hook.INPUT, _BEFORE_INPUT)),
         Chain("input-after", left, base=Base("filter", Hook.INPUT, _AFTER_INPUT)),

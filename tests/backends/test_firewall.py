@@ -9,12 +9,8 @@ import pytest
 
 from pointsman.conformance.lab import Lab, LabSpec, Reply, Silent, connect
 from pointsman.core.addresses import IPFamily, format_address, parse_network
-from pointsman.core.backend import DataplaneSettings
-from pointsman.core.errors import BackendUnavailable
-from pointsman.core.model import Model, NodeContext, Protocol, ServicePortName
-from pointsman.core.plan import SyncPlan, advance
-from pointsman.core.plugins import Dataplane, Plugins
-from tests.backends.serving import PORT, TARGET_PORT, cluster_ip
+from pointsman.core.model import Protocol, ServicePortName
+from tests.backends.serving import PORT, TARGET_PORT, Served, cluster_ip
 
 pytestmark = [pytest.mark.netns, pytest.mark.program("nft")]
 
@@ -38,19 +34,10 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture(params=["nftables", "iptables-legacy", "iptables-nft"])
 def serving(request: pytest.FixtureRequest, lab: Lab) -> Iterator[None]:
     """A service of one endpoint, in the kernel by a dataplane."""
-    run = lab.node.run
-    dataplane = run(Dataplane, Plugins().backends[request.param], DataplaneSettings(IPFamily.IPV4))
-    try:
-        run(dataplane.probe)
-    except BackendUnavailable as error:
-        pytest.skip(str(error))
-    context = NodeContext(IPFamily.IPV4)
-    web = cluster_ip(lab, IPFamily.IPV4, WEB, VIP, {"pod-a": 1})
-    desired, delta = advance(Model(context), [(WEB, web)], context)
-    run(dataplane.sync, SyncPlan(IPFamily.IPV4, desired, delta, full=True))
+    served = Served(lab, request.param, IPFamily.IPV4)
+    served.sync(cluster_ip(lab, IPFamily.IPV4, WEB, VIP, {"pod-a": 1}))
     yield
-    run(dataplane.cleanup)
-    run(dataplane.close)
+    served.close()
 
 
 @pytest.fixture(params=["", TRANSLATED], ids=["shut", "open to what is translated"])

@@ -5,30 +5,21 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from pointsman.backends.ipvs.plugin import IpvsOptions
 from pointsman.conformance.lab import NODE, SERVICE_CIDRS, Lab, Reply, connect
 from pointsman.core.addresses import IPFamily, format_address, parse_network
-from pointsman.core.backend import DataplaneSettings
-from pointsman.core.errors import BackendUnavailable
 from pointsman.core.model import (
     Frontend,
     FrontendKind,
     Match,
-    Model,
-    NodeContext,
     Protocol,
     ServiceFrontends,
     ServicePortName,
 )
-from pointsman.core.plan import SyncPlan, advance
-from pointsman.core.plugins import Dataplane, Plugins
 from pointsman.core.traffic import Traffic
-from tests.backends.serving import ANSWER, PORT, cluster_ip, serving_lab
+from tests.backends.serving import ANSWER, BACKENDS, PORT, Served, cluster_ip, serving_lab
 
 pytestmark = pytest.mark.netns
 
-BACKENDS = ("nftables", "iptables-legacy", "iptables-nft", "ipvs")
-OPTIONS = {"ipvs": IpvsOptions(scheduler="rr")}
 WEB = ServicePortName("default", "web", "http", Protocol.TCP)
 OTHER = ServicePortName("default", "other", "", Protocol.TCP)
 STICKY = ServicePortName("default", "sticky", "", Protocol.TCP)
@@ -41,20 +32,12 @@ def lab() -> Iterator[Lab]:
         yield opened
 
 
-class Case:
+class Case(Served):
     """Two dataplanes of one backend: one that writes, one that is asked what was counted."""
 
     def __init__(self, lab: Lab, backend: str, family: IPFamily) -> None:
-        self.lab, self.family = lab, family
-        self.context = NodeContext(family)
-        self.model = Model(self.context)
-        spec = Plugins().backends[backend]
-        settings = DataplaneSettings(family, "pointsman", OPTIONS.get(backend), traffic=True)
-        self._writes, self._reads = (lab.node.run(Dataplane, spec, settings) for _ in range(2))
-        try:
-            lab.node.run(self._writes.probe)
-        except BackendUnavailable as error:
-            pytest.skip(str(error))
+        super().__init__(lab, backend, family, traffic=True)
+        self._reads = self.another()
         self._sums = Traffic(lambda: self.model, self._reads.traffic, clock=lambda: 0.0)
 
     def address(self, number: int) -> bytes:
@@ -67,13 +50,6 @@ class Case:
             return found
         node_port = Frontend(Match(None, name.protocol, NODE_PORT), FrontendKind.NODE_PORT, ANSWER)
         return replace(found, frontends=(*found.frontends, node_port))
-
-    def sync(self, *services: ServiceFrontends) -> None:
-        """Have the kernel hold these service ports, besides those that it holds."""
-        desired, delta = advance(self.model, ((one.name, one) for one in services), self.context)
-        plan = SyncPlan(self.family, desired, delta, full=not self.model.services)
-        self.lab.node.run(self._writes.sync, plan)
-        self.model = desired
 
     def told(self) -> dict[ServicePortName, int]:
         return dict(self.lab.node.run(self._sums.connections))
@@ -90,9 +66,8 @@ class Case:
             assert isinstance(connect(self.lab[client], address, port), Reply)
 
     def close(self) -> None:
-        self.lab.node.run(self._writes.cleanup)
-        for dataplane in (self._writes, self._reads):
-            self.lab.node.run(dataplane.close)
+        super().close()
+        self.lab.node.run(self._reads.close)
 
 
 @pytest.fixture(params=[(b, f) for b in BACKENDS for f in IPFamily], ids=lambda one: f"{one[0]}-{one[1]}")

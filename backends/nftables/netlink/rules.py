@@ -31,6 +31,7 @@ from .selectors import (
 
 _FIRST = nf.NFT_REG_1
 _ALL_BITS = 0xFFFFFFFF
+_TCP_FLAGS, _SYN, _ACK = 13, 0x02, 0x10  # where they are in the header, and two of them
 
 
 # --- matches -------------------------------------------------------------------------------------
@@ -198,9 +199,17 @@ def reject(family: Family) -> bytes:
     return x.reject(nf.NFT_REJECT_ICMP_UNREACH, code)
 
 
-def reject_tcp_reset() -> bytes:
-    """``meta l4proto tcp reject with tcp reset``."""
-    return match(L4PROTO, b"\x06") + x.reject(nf.NFT_REJECT_TCP_RST, 0)
+def reject_tcp_reset(*, begun: bool = False) -> bytes:
+    """``meta l4proto tcp reject with tcp reset``.
+
+    ``begun``: only what doesn't begin a connection, ``tcp flags & (syn | ack) != syn``.
+    """
+    flags = (
+        x.payload(_FIRST, nf.NFT_PAYLOAD_TRANSPORT_HEADER, _TCP_FLAGS, 1)
+        + x.bitwise(_FIRST, bytes([_SYN | _ACK]), b"\0")
+        + x.cmp(_FIRST, bytes([_SYN]), nf.NFT_CMP_NEQ)
+    )
+    return match(L4PROTO, b"\x06") + (flags if begun else b"") + x.reject(nf.NFT_REJECT_TCP_RST, 0)
 
 
 def update_map(

@@ -1,10 +1,12 @@
 """Real connections: schedulers do what they promise, and connections outlive the endpoint's removal."""
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.netns
 PROTOCOLS = (Protocol.TCP, Protocol.UDP)
 NAMES = ("web", "twin", "smaller")
 SOURCE_PORTS = range(20000, 20400)
+CONNECTIONS = Path("/proc/thread-self/net/ip_vs_conn")
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +47,12 @@ def lab() -> Iterator[Lab]:
 class Case:
     """A service in the lab."""
 
-    def __init__(self, lab: Lab, family: IPFamily, scheduler: str) -> None:
+    def __init__(self, lab: Lab, family: IPFamily, options: IpvsOptions) -> None:
         self.lab = lab
         self.family = family
         self._network = parse_network(SERVICE_CIDRS[family])
         self.vip = format_address(self._address("web"))
-        self.kernel = Driven(lab.node, family, IpvsOptions(scheduler=scheduler))
+        self.kernel = Driven(lab.node, family, options)
 
     def _address(self, name: str) -> bytes:
         return self._network.address[:-1] + bytes((10 + NAMES.index(name),))
@@ -67,6 +70,12 @@ class Case:
     def stop(self) -> None:
         """Have no service."""
         self.kernel.sync(Model(NodeContext(self.family)))
+
+    def forgotten_by_ipvs(self) -> None:
+        """Wait until IPVS knows of no connection."""
+        deadline = time.monotonic() + 30
+        while self.lab.node.run(CONNECTIONS.read_text).count("\n") > 1:
+            assert time.monotonic() < deadline
 
     def picks(self, count: int, machine: str = "client") -> Counter[str]:
         """Who answers connections, one after the other."""
@@ -95,15 +104,16 @@ def _pod(outcome: Outcome) -> str:
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Case]:
-    family, scheduler = request.param
-    opened = Case(lab, family, scheduler)
+    family, options = request.param
+    opened = Case(lab, family, options)
     yield opened
     opened.kernel.close()
 
 
-def each_family(scheduler: str) -> pytest.MarkDecorator:
-    cases = [(family, scheduler) for family in IPFamily]
-    return pytest.mark.parametrize("case", cases, indirect=True, ids=lambda one: f"{one[0]}-{one[1]}")
+def each_family(scheduler: str, **options: float) -> pytest.MarkDecorator:
+    cases = [(family, IpvsOptions(scheduler, **options)) for family in IPFamily]
+    ids = [f"{family}-{scheduler}" for family in IPFamily]
+    return pytest.mark.parametrize("case", cases, indirect=True, ids=ids)
 
 
 @each_family("wrr")
@@ -174,6 +184,28 @@ def test_connections_outlive_removals_one_after_another_and_the_service(
             case.serve(protocol, {"remote-a": 1})
             assert (_pod(first.exchange()), _pod(second.exchange())) == ("pod-a", "pod-b")
             assert _pod(connect(case.lab["client"], case.vip, 80, protocol)) == "remote-a"
+
+
+@each_family("rr", tcp_timeout=1, tcp_fin_timeout=1, udp_timeout=1)
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name.lower())
+@pytest.mark.parametrize("client", ["client", "pod-b", NODE])
+def test_connections_outlive_what_ipvs_remembers(case: Case, client: str, protocol: Protocol) -> None:
+    """Idle for longer than its time-outs, they are none to IPVS, and go on, be their endpoint there or gone.
+
+    ``mh`` would find the endpoint again by its hash.
+    """
+    case.serve(protocol, {"pod-a": 1}, full=True)
+    with ExitStack() as held:
+        old, idle = (
+            held.enter_context(open_connection(case.lab[client], case.vip, 80, protocol)) for _ in range(2)
+        )
+        case.forgotten_by_ipvs()
+        case.serve(protocol, {"pod-a": 1, "remote-a": 1})
+        for _ in range(4):
+            assert _pod(old.exchange()) == "pod-a"
+        case.serve(protocol, {"remote-a": 1})
+        case.forgotten_by_ipvs()
+        assert (_pod(old.exchange()), _pod(idle.exchange())) == ("pod-a", "pod-a")
 
 
 @each_family("wrr")

@@ -296,6 +296,10 @@ def _transports(family: Family) -> list[Case]:
     return [
         Case("reject", rules.reject(family)),
         Case("meta l4proto tcp reject with tcp reset", rules.reject_tcp_reset()),
+        Case(
+            "meta l4proto tcp tcp flags & (syn | ack) != syn reject with tcp reset",
+            rules.reject_tcp_reset(begun=True),
+        ),
         Case("meta l4proto sctp drop", rules.match(L4PROTO, b"\x84") + rules.drop()),
         Case("th dport 53 drop", rules.match(TH_DPORT, b"\0\x35") + rules.drop()),
         *(
