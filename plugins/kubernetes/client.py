@@ -165,6 +165,12 @@ class ApiClient:
             answer = self._try(self._credentials.access(), method, target, body, silence)
         if answer.status >= 300:
             raise _refusal(f"{method} {path}", answer)
+        if (form := answer.headers.get("Content-Type", "json")) and "json" not in form:
+            answer.close()
+            raise Unreachable(
+                f"{method} {path}: answered as {form[:80]}, where only JSON was asked for: not by an API"
+                " server, but by something on the way, such as a proxy or a login page"
+            )
         return Answer(f"{method} {path}", answer)
 
     def _try(

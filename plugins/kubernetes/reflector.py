@@ -271,10 +271,8 @@ class Reflector:
 
     def _take(self, event: Event) -> None:
         """Tell what an event says."""
-        if event.type == "BOOKMARK":
-            self._version = stream.bookmark(event.object).version
-            return
-        version = stream.version(event.object)
+        marks = event.type == "BOOKMARK"
+        version = stream.bookmark(event.object).version if marks else stream.version(event.object)
         if not self._is_next(version):
             return
         if event.type == "DELETED":
@@ -289,7 +287,7 @@ class Reflector:
             else:
                 self._sink.updated(found)
                 self._accept(name)
-        else:
+        elif not marks:
             raise Garbled(f"{self._resource.path}: an event of type {event.type[:40]!r}")
         self._version = version
 

@@ -120,7 +120,7 @@ class Lines:
 
     def __init__(self, limit: int = MAX_LINE_BYTES) -> None:
         self._limit = limit
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The lines that the data completes, without empty ones.
@@ -128,7 +128,12 @@ class Lines:
         Raises:
             Garbled: a line exceeds the limit.
         """
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        lines: list[bytes] = []
+        if b"\n" in data:
+            *lines, rest = (bytes(self._rest) + data).split(b"\n")
+            self._rest = bytearray(rest)
+        else:  # which may be so many times over: nothing that came before is copied
+            self._rest += data
         if len(self._rest) > self._limit:
             raise Garbled(f"a line of more than {self._limit} bytes")
         return filter(None, lines)

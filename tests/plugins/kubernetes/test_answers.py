@@ -80,6 +80,12 @@ def test_what_was_compressed_on_the_way_is_read() -> None:
     assert found.metadata.name == "node-a"
 
 
+def test_a_page_from_something_in_between_is_no_answer() -> None:
+    headers, page = {"Content-Type": "text/html; charset=utf-8"}, b"<html>\n<body>Sign in</body>\n</html>\n"
+    with answering(200, headers, page) as port, pytest.raises(Unreachable, match=r"text/html.*on the way"):
+        connect("", f"http://127.0.0.1:{port}").find_node("node-a")
+
+
 @pytest.mark.parametrize("vouched_for", [True, False])
 def test_a_certificate_of_ours_is_shown(tmp_path: Path, *, vouched_for: bool) -> None:
     authority = trustme.CA()
