@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import DataplaneSettings, Observed
-from pointsman.core.errors import BackendUnavailable, ResyncRequired, SyncError
+from pointsman.core.errors import BackendUnavailable, SyncError
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
 from pointsman.core.model import Model
@@ -17,18 +17,19 @@ from pointsman.core.plan import SyncPlan, SyncReport
 from pointsman.core.traffic import Count
 
 from . import accounting, libiptc
-from .changes import CHUNK, Changes, Step, steps
+from .changes import CHUNK, Changes
 from .counting import RuleCounts
 from .image import NAME, Image, Others
 from .kernel import Refused, Tools, Variant, allow_localnet, choose
 from .observe import observed
-from .planner import difference, movement, removal, way_back
+from .planner import difference, movement, removal
 from .probe import DEFAULT_INSTANCE, Found, check_permitted, examine, probe
 from .sets import Sets
 from .skeleton import CANARIES
-from .state import State, others, read_tables
+from .state import State, others
 from .traffic import counts
 from .watch import Watch
+from .writing import Writer, read
 
 log = logging.getLogger(__name__)
 
@@ -192,53 +193,12 @@ class IptablesDataplane:
         return SyncReport(transactions + bool(created or retimed or gone), writes)
 
     def _commit(self, changes: Changes) -> int:
-        """Write each step; if one is refused, take back those before."""
-        if changes.only_jumps and self._led(changes):
-            return 1
-        done = 0
-        planned = self._steps(changes)
-        for step in planned:
-            try:
-                self._open().write(step)
-            except Refused as refusal:
-                self._take_back(changes, planned, done, step, refusal)
-            done += 1
-        return done
-
-    def _led(self, changes: Changes) -> bool:
-        """Mend the way to our chains in process; whether that was possible."""
-        if not self._is_inside():
-            return False
-        try:
-            libiptc.lead(self._family, changes.jumps)
-        except Refused as refusal:
-            log.warning("libiptc_failed", extra={"error": str(refusal), "instead": self._open().restore})
-            return False
-        return True
-
-    def _take_back(
-        self, changes: Changes, planned: list[Step], done: int, step: Step, refusal: Refused
-    ) -> None:
-        what = f"{refusal}; at fault is {step.culprit(refusal.line)}"
-        if done == 0:
-            raise SyncError(self._name, f"{what}; nothing was written") from refusal
-        try:
-            for undo in self._steps(way_back(self._read(), changes)):
-                self._open().write(undo)
-        except (Refused, SyncError) as error:
-            raise ResyncRequired(
-                self._name, f"{what}; {done} of {len(planned)} steps were written and stay ({error})"
-            ) from refusal
-        raise SyncError(self._name, f"{what}; what had been written is taken back") from refusal
-
-    def _steps(self, changes: Changes) -> list[Step]:
-        return list(steps(changes, CHUNK if self._open().variant is Variant.NFT else None))
+        """Write; how many transactions that took."""
+        inside = changes.only_jumps and self._is_inside()
+        return Writer(self._name, self._family, self._open(), inside).write(changes, CHUNK)
 
     def _read(self) -> State:
-        try:
-            return read_tables(self._open().read_ours())
-        except Refused as refusal:
-            raise SyncError(self._name, f"can't read the tables: {refusal}") from refusal
+        return read(self._name, self._open())
 
     def _open(self) -> Tools:
         if self._tools is None:

@@ -3,8 +3,10 @@
 Every call is a process of its own, in the network namespace of the calling thread.
 """
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 from enum import StrEnum
 from pathlib import Path
@@ -17,11 +19,12 @@ from pointsman.core.errors import BackendUnavailable
 from .changes import Step
 from .tables import ChainName
 
-# Seconds to wait for whoever holds the xtables lock, and for a tool to come to an end.
+# Seconds to wait for whoever holds the xtables lock, and for a tool to come to an end: less than a hook may
+# take, so that whoever waits for that hears what happened.
 LOCK_WAIT = 5
-_PATIENCE = 300
-# What the tools end with if somebody else holds the lock all the while.
-_LOCKED = 4
+PATIENCE = 90.0
+# What a tool for single rules ends with if there is no such chain.
+_ABSENT = 1
 
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _LINE = re.compile(r"(?:line:? )(\d+)")
@@ -36,18 +39,22 @@ class Variant(StrEnum):
 
 
 class Refused(Exception):
-    """A tool said no; what it was to do has not been done at all.
+    """A tool failed: what it was to do has not been done at all, unless it may have been.
 
     Attributes:
         line: the line of the input at fault, 0 if the tool doesn't say.
         status: what it ended with.
+        locked: whether somebody else held the xtables lock all the while.
+        perhaps_done: whether it was ended before it could say how it went.
     """
 
-    def __init__(self, command: str, status: int, message: str) -> None:
+    def __init__(self, command: str, status: int, message: str, *, perhaps_done: bool = False) -> None:
         super().__init__(f"{command} failed with status {status}: {message}")
         found = _LINE.search(message)
         self.line = int(found[1]) if found else 0
         self.status = status
+        self.locked = "xtables lock" in message
+        self.perhaps_done = perhaps_done
 
 
 class Tools(Struct, frozen=True):
@@ -75,12 +82,12 @@ class Tools(Struct, frozen=True):
         return _run([self.save, "-c", *(() if self.variant is Variant.LEGACY else ("-t", "nat"))])
 
     def has_rules(self, chain: ChainName) -> bool:
-        """Whether a chain is there and holds anything. Raises `Refused` if the lock isn't to be had."""
+        """Whether a chain is there and holds anything. Raises `Refused` if that can't be found out."""
         command = [self.single, "-w", str(LOCK_WAIT), "-t", chain.table, "-S", chain.name]
         try:
             return "-A " in _run(command)
         except Refused as refusal:
-            if refusal.status == _LOCKED:
+            if refusal.status != _ABSENT:
                 raise
             return False
 
@@ -138,14 +145,32 @@ def allow_localnet() -> None:
         switch.write_text("1\n", encoding="ascii")
 
 
+def lock_file() -> str:
+    """The file that whoever writes to tables of the legacy variant locks."""
+    return os.environ.get("XTABLES_LOCKFILE", "/run/xtables.lock")
+
+
 def _run(command: list[str], text: str | None = None) -> str:
     try:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        # In a session of its own, so that what it starts is ended with it.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         raise Refused(command[0], -1, str(error)) from error
-    if done.returncode:
-        message = " ".join(done.stderr.split())
-        raise Refused(command[0], done.returncode, message or "it doesn't say why")
-    return done.stdout
+    with process:
+        try:
+            output, said = process.communicate(text, PATIENCE)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            what = f"it took more than {PATIENCE:g} seconds and was ended"
+            raise Refused(command[0], -signal.SIGKILL, what, perhaps_done=True) from error
+    if process.returncode:
+        message = " ".join(said.split()) or "it doesn't say why"
+        raise Refused(command[0], process.returncode, message, perhaps_done=process.returncode < 0)
+    return output

@@ -26,7 +26,7 @@ from typing import Any
 from pointsman.core.addresses import IPFamily
 
 from .changes import Change
-from .kernel import LOCK_WAIT, Refused
+from .kernel import LOCK_WAIT, Refused, lock_file
 from .rules import parse
 from .state import ENTRANCES
 from .tables import ChainName, Rules
@@ -179,7 +179,7 @@ def _opened(family: IPFamily, name: str) -> Iterator[Any]:
 @contextmanager
 def _xtables_lock() -> Iterator[None]:
     """What every iptables of the legacy variant holds while it writes."""
-    path = os.environ.get("XTABLES_LOCKFILE", "/run/xtables.lock")
+    path = lock_file()
     deadline = time.monotonic() + LOCK_WAIT
     lock = os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600)
     try:

@@ -1,7 +1,5 @@
 """The dataplane against a real kernel, with both variants of iptables."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pointsman.backends.iptables import kernel as door
 from pointsman.backends.iptables.dataplane import IptablesDataplane
-from pointsman.backends.iptables.kernel import Variant, choose
+from pointsman.backends.iptables.kernel import Variant
 from pointsman.backends.iptables.names import endpoint_chain
 from pointsman.backends.iptables.sets import Sets
 from pointsman.conformance.lab import Namespace
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import DataplaneSettings, expected
-from pointsman.core.errors import BackendUnavailable, SyncError
+from pointsman.core.errors import BackendUnavailable
 from pointsman.core.model import Model
 from tests import strategies
 from tests.backends.iptables.driven import Kernel
@@ -253,69 +250,6 @@ def test_another_timeout_holds_for_those_who_are_remembered_too(kernel: Kernel) 
     assert client == "192.0.2.1"
     assert 30 <= left <= 40
     assert kernel.observe() == expected(kernel.model)
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_restore_that_fails_leaves_nothing_half_applied(
-    kernel: Kernel, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kernel.sync(Model(seed().node), full=True)
-    before = _rules(kernel.save())
-    tools = choose("iptables", IPFamily.IPV4, kernel.variant)
-    broken = _breaking(tools.restore, number, tmp_path)
-    found = kernel.namespace.run(kernel.dataplane._found)
-    monkeypatch.setattr(kernel.dataplane, "_found", lambda: found)
-    monkeypatch.setattr(kernel.dataplane, "_tools", replace(tools, restore=str(broken)))
-
-    with pytest.raises(SyncError, match="line") as failure:
-        kernel.sync(seed())
-
-    assert _rules(kernel.save()) == before
-    if number == 1:
-        assert "default/seed:http" in str(failure.value)
-        assert "nothing was written" in str(failure.value)
-    else:
-        assert "taken back" in str(failure.value)
-    monkeypatch.setattr(kernel.dataplane, "_tools", tools)
-    kernel.sync(seed(), full=True)
-    assert kernel.observe() == expected(seed())
-
-
-def _breaking(restore: str, number: int, where: Path) -> Path:
-    """A tool that is given a module nobody has, in the last rule that leads anywhere, at its n-th call."""
-    script, calls = where / "restore", where / "calls"
-    calls.write_text("0")
-    script.write_text(
-        "#!/bin/sh\n"
-        f"n=$(($(cat {calls}) + 1)); echo $n > {calls}\n"
-        f'[ $n = {number} ] || exec {restore} "$@"\n'
-        "sed '/KUBE-SERVICES .*KUBE-SVC\\|KUBE-CLUSTER-IPS -d/s/-j /-m nosuchmodule -j /'"
-        f' | {restore} "$@"\n'
-    )
-    script.chmod(0o755)
-    return script
-
-
-def test_who_holds_the_lock_too_long_is_named_and_nothing_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock = tmp_path / "xtables.lock"
-    monkeypatch.setenv("XTABLES_LOCKFILE", str(lock))
-    monkeypatch.setattr(door, "LOCK_WAIT", 1)
-    with Namespace("iptables") as namespace:
-        kernel = Kernel(namespace, Variant.LEGACY)
-        namespace.run(kernel.dataplane.dataplane_probe)
-        held = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            with pytest.raises(SyncError, match="xtables lock"):
-                kernel.sync(seed(), full=True)
-            assert "KUBE-" not in kernel.save()
-        finally:
-            os.close(held)
-        kernel.sync(seed(), full=True)
-        assert kernel.observe() == expected(seed())
-        kernel.close()
 
 
 def _rules(text: str) -> set[str]:
