@@ -67,8 +67,10 @@ def run(args: argparse.Namespace, plugins: Plugins) -> int:
 
 def _serve(chosen: Effective, plugins: Plugins) -> int:
     from .daemon import Decided, serve
+    from .heap import share_heap
     from .preparation import as_the_kernel_is, prepare_kernel, prepare_process
 
+    share_heap()  # before the first thread starts, that of a backend
     config = chosen.config
     asked = proxy_config(config, config.mode or DEFAULT_MODE, families(config.pointsman.ip_family))
     selection = select(plugins, asked, partial(_options, chosen))
