@@ -57,6 +57,7 @@ def document() -> str:
         "## Fields of KubeProxyConfiguration\n",
         _table(("field", "default", "what becomes of it"), map(_field_row, _with_fields(theirs))),
         "Feature gates that are heeded: " + ", ".join(f"`{gate}`" for gate in sorted(HEEDED)) + ".\n"
+        "All are on by default; `AllBeta=false` turns the last two off, unless they are named.\n"
         "All others of Kubernetes are accepted and have no effect; an unknown one is an error.\n",
         "## Metrics\n",
         _table(("metric", "proxy modes", "what becomes of it"), map(_served_row, METRICS)),

@@ -17,7 +17,7 @@ from pointsman.core.model import Model, NamespacedName, ServicePortName
 from pointsman.core.plugins import Dataplane, Plugins
 from pointsman.core.traffic import Traffic
 
-from .configuration.gates import HEEDED
+from .configuration.gates import in_force
 from .configuration.writing import plain
 
 # Loaded when they are needed: they take as long as the rest of the daemon, and only `run` serves HTTP.
@@ -219,7 +219,7 @@ def _applied(state: Family) -> Model:
 
 
 def _gates(decided: "Decided") -> dict[str, bool]:
-    return dict.fromkeys(HEEDED, True) | decided.chosen.config.feature_gates
+    return in_force(decided.chosen.config.feature_gates)
 
 
 def _more(decided: "Decided") -> Mapping[str, "Handler"]:

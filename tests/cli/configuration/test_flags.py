@@ -314,19 +314,6 @@ def test_CFG_25_CFG_27_CFG_29_CFG_30_CFG_31_CFG_32_and_CFG_33_defaults_are_kube_
 
 
 @pytest.mark.parametrize(
-    "gate", ["AllAlpha", "NFTablesProxyMode", "WatchListClient", "ContextualLogging", "NodeSwap"]
-)
-def test_CFG_34_gates_of_all_of_kubernetes_are_taken(gate: str) -> None:
-    assert told(f"--feature-gates={gate}=false").config.feature_gates == {gate: False}
-
-
-def test_CFG_34_an_unknown_gate_is_an_error() -> None:
-    [problem] = refused("--feature-gates=NoSuchGate=true,NodeSwop=true")
-    assert "'NoSuchGate'" in problem
-    assert "'NodeSwop' (did you mean NodeSwap?)" in problem
-
-
-@pytest.mark.parametrize(
     ("version", "right"), [("", True), ("1.35", True), ("1.36", False), ("1.34", False), ("x", False)]
 )
 def test_CFG_35_hidden_metrics_are_those_of_the_previous_minor_release(version: str, right: bool) -> None:

@@ -126,6 +126,12 @@ logging: {vmodule: [{filePattern: a}]}
     ]
 
 
+@pytest.mark.parametrize("number", ["5", "0", "30.5"])
+def test_CFG_01_a_duration_without_a_unit_is_refused(tmp_path: Path, number: str) -> None:
+    [problem] = refused_file(tmp_path, f"iptables: {{minSyncPeriod: {number}}}\n")
+    assert problem == "iptables.minSyncPeriod: a duration such as 30s is expected, not a number"
+
+
 @pytest.mark.parametrize("text", ["mode: [", "a: *b", "mode: !!python/object x", "\x00"])
 def test_CFG_01_what_is_no_yaml_is_refused(tmp_path: Path, text: str) -> None:
     [problem] = refused_file(tmp_path, text)

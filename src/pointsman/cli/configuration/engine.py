@@ -12,7 +12,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.config import ProxyConfig
 
 from . import rules
-from .gates import ALLOW_EXTERNAL_IPS
+from .gates import ALLOW_EXTERNAL_IPS, in_force
 from .v1alpha1 import IPVS, IPTables, KubeProxyConfiguration, NFTables
 
 AUTO = "auto"
@@ -72,7 +72,7 @@ def proxy_config(config: KubeProxyConfiguration, backend: str, families: Sequenc
         node_port_addresses=None if node_ports == () and masquerade.node_ports_are_primary else node_ports,
         bind_address=rules.bind_address(config.bind_address),
         localhost_node_ports=masquerade.localhost_node_ports,
-        external_ips_allowed=config.feature_gates.get(ALLOW_EXTERNAL_IPS, True),
+        external_ips_allowed=in_force(config.feature_gates)[ALLOW_EXTERNAL_IPS],
         drop_invalid=not config.conntrack.tcp_be_liberal,
         min_sync_period=section.min_sync_period.seconds,
         sync_period=section.sync_period.seconds,

@@ -4,9 +4,12 @@ kube-proxy shares one registry of gates with the other components, and clusters 
 gates for all of them. Only `HEEDED` mean anything to a service proxy that does here what they are about.
 """
 
+from collections.abc import Mapping
+
 ALLOW_EXTERNAL_IPS = "AllowServiceExternalIPs"
 
-HEEDED = frozenset({ALLOW_EXTERNAL_IPS, "ComponentFlagz", "ComponentStatusz"})
+_BETA = frozenset({"ComponentFlagz", "ComponentStatusz"})
+HEEDED = _BETA | {ALLOW_EXTERNAL_IPS}
 
 GATES = HEEDED | frozenset(
     """
@@ -87,3 +90,13 @@ GATES = HEEDED | frozenset(
     WinDSR WinOverlay WindowsCPUAndMemoryAffinity WindowsGracefulNodeShutdown WindowsHostNetwork
     """.split()  # noqa: SIM905 - 235 literals would be no easier to read
 )
+
+
+def in_force(given: Mapping[str, bool]) -> dict[str, bool]:
+    """What holds of the gates that are heeded, and of all others that are named.
+
+    A gate that is named is as it is said to be, one that isn't as all of its stage are. Of the heeded ones
+    two are beta, and on by default; that about external IPs is of no stage that has a switch.
+    """
+    beta = given.get("AllBeta", True)
+    return {gate: beta or gate not in _BETA for gate in HEEDED} | dict(given)

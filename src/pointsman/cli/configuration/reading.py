@@ -21,6 +21,9 @@ from .v1alpha1 import API_VERSION, KIND, KubeProxyConfiguration, Section
 
 MAX_BYTES = 1 << 20  # as much as a ConfigMap holds
 
+# Of all durations kube-proxy reads this one as a number too. Elsewhere 5 is refused: nobody means 5 ns by it.
+MAY_BE_NANOSECONDS = ("logging.flushFrequency",)
+
 SectionT = TypeVar("SectionT", bound=Section)
 
 
@@ -128,6 +131,8 @@ class _Reader:
 
     def _leaf(self, attribute: str, kind: Any, plain: object, path: str, values: dict[str, object]) -> None:
         try:
+            if kind is Duration and path not in MAY_BE_NANOSECONDS:
+                _text(plain)
             value = msgspec.convert(plain, kind, dec_hook=_decode)
         except (ValueError, RecursionError) as error:
             self.problems.append(f"{path}: {str(error) or 'it nests too deep'}")
@@ -143,11 +148,15 @@ def _decode(kind: Any, plain: object) -> object:
     """What msgspec has no type for: durations, as text or as nanoseconds."""
     if kind is not Duration:
         raise NotImplementedError(kind)
-    if isinstance(plain, str):
-        return duration(plain)
     if isinstance(plain, int) and not isinstance(plain, bool):
         return Duration(plain)
-    raise ValueError(f"a duration such as 30s is expected, not {_kind(plain)}")
+    return duration(_text(plain))
+
+
+def _text(plain: object) -> str:
+    if not isinstance(plain, str):
+        raise ValueError(f"a duration such as 30s is expected, not {_kind(plain)}")
+    return plain
 
 
 def _kind(plain: object) -> str:
