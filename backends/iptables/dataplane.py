@@ -158,6 +158,7 @@ class IptablesDataplane:
         present = self._held_sets()
         gone = present.keys() - image.tables.sets.keys() if plan.complete else set()
         changes = difference(state, image.tables, keep_others=not plan.complete)
+        _tell_of_kept(state, changes)
         report = self._write(changes, present, image.tables.sets, gone)
         self._settled = True
         # After an early part of a cold start there is more than the image knows of.
@@ -251,3 +252,18 @@ class IptablesDataplane:
             f"stop it and clean up after it (pointsman cleanup --instance {owner or 'NAME'}),"
             " or run in another network namespace",
         )
+
+
+def _tell_of_kept(state: State, changes: Changes) -> None:
+    """Say which chains can't go, and because of whom."""
+    users = state.used_by_others() if any(change.new == () for change in changes.chains.values()) else {}
+    for name, change in changes.chains.items():
+        if change.new == () and name in users:
+            log.warning(
+                "chain_in_use",
+                extra={
+                    "chain": f"{name.name} of table {name.table}",
+                    "kept": f"it is emptied, and stays: a rule in {users[name].name} leads to it",
+                    "remedy": "remove that rule; the chain goes with the next full sync",
+                },
+            )

@@ -28,7 +28,7 @@ from pointsman.core.addresses import IPFamily
 from .changes import Change
 from .kernel import LOCK_WAIT, Refused, lock_file
 from .rules import parse
-from .state import ENTRANCES
+from .state import ENTRANCES, LEADS
 from .tables import ChainName, Rules
 
 # How often somebody who doesn't heed the lock may write between our look at a table and our commit.
@@ -224,7 +224,17 @@ def _lasting(entry: Any) -> bytes:
 
 def _leads(table: Any, entry: Any) -> bool:
     target = table.get_target(entry)
-    return target is not None and target.decode() in ENTRANCES
+    return target is not None and target.decode() in ENTRANCES and _comment(entry).startswith(LEADS.encode())
+
+
+def _comment(entry: Any) -> bytes:
+    raw, at = _raw(entry), ctypes.sizeof(entry)
+    while at < entry.target_offset:
+        size, name, _ = _HEADER.unpack_from(raw, at)
+        if name.partition(b"\0")[0] == b"comment":
+            return raw[at + _HEADER.size : at + size].partition(b"\0")[0]
+        at += size
+    return b""
 
 
 def _by_name(table: Any, entry: Any) -> bytes:

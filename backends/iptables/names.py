@@ -1,5 +1,6 @@
 """What chains are called (IPT-01): tools and habits know them by these names."""
 
+import re
 from base64 import b32encode
 from hashlib import sha256
 
@@ -27,11 +28,17 @@ SOURCES = "KUBE-FW-"
 ENDPOINT = "KUBE-SEP-"
 POOLS = {Pool.CLUSTER: SERVICE, Pool.LOCAL: LOCAL}
 PER_SERVICE = (*BRANCHES, SERVICE, LOCAL, EXTERNAL, SOURCES, ENDPOINT)
+_HASHED = re.compile(f"({'|'.join(PER_SERVICE)})[A-Z2-7]{{16}}")
 
 
 def hashed(text: str) -> str:
     """Sixteen letters and digits that stand for a text."""
     return b32encode(sha256(text.encode()).digest()[:10]).decode()
+
+
+def is_hashed(chain: str) -> bool:
+    """Whether a chain is named as those of single services, and branches; people give other names."""
+    return _HASHED.fullmatch(chain) is not None
 
 
 def display(name: ServicePortName) -> str:

@@ -2,24 +2,29 @@
 
 from collections.abc import Mapping
 
+from . import names
 from .changes import Change, Changes
 from .image import Changed
 from .rules import same
 from .state import State
-from .tables import ChainName, Rules, Tables
+from .tables import ChainName, Rules, Tables, nat
 
 
 def difference(state: State, tables: Tables, *, keep_others: bool = False) -> Changes:
-    """What leads from the kernel's state to ours; with ``keep_others`` no chain goes."""
+    """What leads from the kernel's state to ours; with ``keep_others`` no chain goes.
+
+    One that others lead to can't go: it is emptied, and stays.
+    """
     changes = Changes()
     for name, rules in tables.chains.items():
         held = state.chains.get(name)
         if held is None or not _alike(held, rules):
             changes.chains[name] = Change(held, rules)
-    if not keep_others:
-        for name, rules in state.chains.items():
-            if name not in tables.chains:
-                changes.chains[name] = Change(rules, None)
+    stale = () if keep_others else [name for name in state.chains if name not in tables.chains]
+    used = state.used_by_others() if stale else {}
+    for name in stale:
+        if name not in used or state.chains[name]:
+            changes.chains[name] = Change(state.chains[name], () if name in used else None)
     for base, rules in tables.jumps.items():
         held = state.jumps(base)
         if not _alike(held, rules):
@@ -54,12 +59,15 @@ def way_back(state: State, changes: Changes) -> Changes:
 
 
 def removal(state: State) -> Changes:
-    """What leaves nothing of ours. The martian guard stays: the kubelet counts on it (CLN-04)."""
-    jumps = {base: Change(found, ()) for base in state.foreign if (found := state.jumps(base))}
-    used = state.used_by_others()
-    return Changes(
-        {name: Change(rules, None) for name, rules in state.chains.items() if name not in used}, jumps
-    )
+    """What leaves nothing of ours but what others use.
+
+    The martian guard stays, for the kubelet counts on it (CLN-04), and so does what others mark packets with.
+    """
+    changes = difference(state, Tables())
+    if nat(names.MARK_MASQ) in state.used_by_others():
+        changes.chains.pop(nat(names.MARK_MASQ), None)
+    changes.jumps = {base: Change(found, ()) for base in state.foreign if (found := state.jumps(base))}
+    return changes
 
 
 def _alike(one: Rules, other: Rules) -> bool:

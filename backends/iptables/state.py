@@ -38,6 +38,8 @@ ENTRANCES = {
     names.FORWARD,
     names.NODE_PORTS,
 }
+# What the comment of each rule begins with that leads there; kube-proxy's do too.
+LEADS = "kubernetes "
 BUILT_IN = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
 PROTOCOLS = {protocol.name.lower(): protocol for protocol in Protocol}
 
@@ -53,18 +55,16 @@ class State(Struct):
         return self.chains.get(chain) or self.foreign.get(chain, ())
 
     def jumps(self, base: ChainName) -> Rules:
-        """Those rules of a built-in chain that lead to chains of ours."""
-        if base.name not in BUILT_IN:
-            return ()
-        return tuple(text for text in self.foreign.get(base, ()) if parse(text).target in ENTRANCES)
+        """Those rules of a built-in chain that lead to chains of ours, and are a service proxy's."""
+        return tuple(text for text in self.foreign.get(base, ()) if _is_jump(base, text))
 
-    def used_by_others(self) -> set[ChainName]:
-        """Our chains that rules of others lead to, such as KUBE-MARK-MASQ."""
+    def used_by_others(self) -> dict[ChainName, ChainName]:
+        """The chains that rules of others lead to, such as KUBE-MARK-MASQ, and one that leads there."""
         return {
-            ChainName(base.table, target)
+            ChainName(base.table, target): base
             for base, rules in self.foreign.items()
             for text in rules
-            if (target := parse(text).target) and not (base.name in BUILT_IN and target in ENTRANCES)
+            if (target := parse(text).target) and not _is_jump(base, text)
         }
 
     @property
@@ -86,7 +86,14 @@ class State(Struct):
 
 def is_ours(chain: ChainName) -> bool:
     """Whether nobody but a service proxy has business in a chain."""
-    return chain.name in FIXED.get(chain.table, ()) or chain.name.startswith(names.PER_SERVICE)
+    return chain.name in FIXED.get(chain.table, ()) or names.is_hashed(chain.name)
+
+
+def _is_jump(base: ChainName, text: str) -> bool:
+    if base.name not in BUILT_IN:
+        return False
+    parsed = parse(text)
+    return parsed.target in ENTRANCES and parsed.get("--comment").startswith(LEADS)
 
 
 def read_tables(text: str, tables: Iterable[str] = ("nat", "filter")) -> State:

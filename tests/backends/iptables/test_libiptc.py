@@ -108,7 +108,8 @@ def test_lost_jumps_are_mended_in_process(kernel: Kernel, monkeypatch: pytest.Mo
     before = rules(kernel)
     kernel.command("-F", "INPUT")
     kernel.command("-t", "nat", "-D", "PREROUTING", "1")
-    kernel.command("-A", "FORWARD", "-j", "KUBE-SERVICES")
+    outdated = ("-m", "comment", "--comment", "kubernetes service portals", "-j", "KUBE-SERVICES")
+    kernel.command("-A", "FORWARD", *outdated)
     written = count(type(kernel.dataplane._open()), "write", monkeypatch)
 
     assert kernel.sync(kernel.model, full=True)
