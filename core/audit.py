@@ -105,8 +105,9 @@ class Auditor:
     def _found(self, family: IPFamily) -> list[str]:
         """What differs now; nothing if the model changed while the kernel was read."""
         model = self._applied(family)
-        found = list(differences(expected(model), self._dataplanes[family].observe(model)))
-        return found if self._applied(family) is model else []
+        shown = self._dataplanes[family].observe(model)
+        # Asked before the comparison, which takes as much memory again, and would be for nothing.
+        return list(differences(expected(model), shown)) if self._applied(family) is model else []
 
 
 class AuditThread:

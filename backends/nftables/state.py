@@ -82,6 +82,7 @@ def _meaning(packed: bytes) -> tuple[Expression, ...]:
 
 
 def _elements(netlink: NetfilterSocket, layout: Layout, spec: SetSpec) -> dict[bytes, Value]:
+    codec = ElementCodec(spec)
     if spec.data is not None:
-        return {**netlink.dump_pairs(layout.table, ElementCodec(spec))}
-    return {element.key: None for element in netlink.dump_elements(layout.table, spec.name)}
+        return {**netlink.dump_pairs(layout.table, codec)}
+    return dict.fromkeys(netlink.dump_keys(layout.table, codec))

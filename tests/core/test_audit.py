@@ -151,6 +151,15 @@ def test_a_model_that_changes_meanwhile_is_no_drift() -> None:
     assert audit.told == []
 
 
+def test_a_model_that_changes_meanwhile_is_not_even_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With changes all the time no audit comes to an end: it must not cost what one that does costs."""
+    monkeypatch.setattr("pointsman.core.audit.expected", None)
+    models = iter((MODEL, Model(NodeContext(FAMILY))))
+    audit = Audit(Observed({}, strange=("old",)), applied=lambda: next(models))
+    audit.run()
+    assert [result.differences for result in audit.audits] == [0]
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.5, 10.0])
 def test_audits_keep_within_their_budget(seconds: float) -> None:
     assert Audit(Observed({}), seconds=seconds).run() == max(PERIOD, seconds / BUDGET)

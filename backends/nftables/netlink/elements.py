@@ -7,7 +7,7 @@ bytes (see the package's docstring for figures).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from struct import Struct, unpack_from
 from typing import NamedTuple
 
@@ -221,6 +221,16 @@ class ElementCodec:
             if alike and (first.key, first.data) == (keys[0], values[0]):
                 return zip(keys, values, strict=True)
         return [(e.key, e.data) for e in parse_elements(buffer) if e.data is not None]
+
+    def parse_keys(self, buffer: bytes) -> Sequence[bytes]:
+        """The keys of a dumped list of elements; plain ones, all alike, are cut at fixed places too."""
+        size = len(self._key_prefix) + self.spec.key_length + len(self._key_tail)
+        if buffer and unpack_from("=H", buffer)[0] == size and len(buffer) % size == 0:
+            cut = Struct(f"={len(self._key_prefix)}s{self.spec.key_length}s{len(self._key_tail)}x")
+            heads, keys = zip(*cut.iter_unpack(buffer), strict=True)
+            if len(set(heads)) == 1 and parse_element(buffer[HEADER_SIZE:size]) == Element(keys[0]):
+                return keys
+        return [element.key for element in parse_elements(buffer)]
 
     def _check(self, what: str, value: bytes, length: int) -> None:
         if len(value) != length:

@@ -219,7 +219,11 @@ class NetfilterSocket:
             pairs.update(codec.parse_pairs(part))
         return pairs
 
-    def _dump_lists(self, where: Table, name: str) -> list[bytes]:
+    def dump_keys(self, where: Table, codec: ElementCodec) -> Iterator[bytes]:
+        """The keys of a set without intervals, likewise, and without holding on to all of them."""
+        return (key for part in self._dump_lists(where, codec.spec.name) for key in codec.parse_keys(part))
+
+    def _dump_lists(self, where: Table, name: str) -> Iterator[bytes]:
         bodies = self._dump(
             nf.NFT_MSG_GETSETELEM,
             where.family,
@@ -227,9 +231,9 @@ class NetfilterSocket:
             f"list elements of {where} {name}",
         )
         found = (table(body, framing.NFGENMSG_SIZE) for body in bodies)
-        return [
+        return (
             part[nf.NFTA_SET_ELEM_LIST_ELEMENTS] for part in found if nf.NFTA_SET_ELEM_LIST_ELEMENTS in part
-        ]
+        )
 
     def get_elements(self, where: Table, codec: ElementCodec, keys: Sequence[bytes]) -> list[Element | None]:
         """The elements with these keys, ``None`` for a missing one.

@@ -69,7 +69,9 @@ def test_an_element_survives_packing_and_parsing(packed: tuple[ElementCodec, Ele
 @given(st.sampled_from(SPECS), st.data())
 def test_packing_keys_in_bulk_is_packing_them_one_by_one(spec: SetSpec, data: st.DataObject) -> None:
     codec, some = ElementCodec(spec), data.draw(st.lists(keys(spec), max_size=5))
-    assert codec.keys(some) == [codec.pack(key) for key in some]
+    packed = codec.keys(some)
+    assert packed == [codec.pack(key) for key in some]
+    assert list(codec.parse_keys(b"".join(packed))) == some
 
 
 @given(st.sampled_from(DATA_MAPS), st.data())
@@ -86,6 +88,21 @@ def test_packing_verdicts_in_bulk_is_packing_them_one_by_one(spec: SetSpec, data
     packed = codec.verdicts(some)
     assert packed == [codec.pack(key, verdict) for key, verdict in some]
     assert list(codec.parse_pairs(b"".join(packed))) == some
+
+
+@given(st.sampled_from(SPECS), st.data())
+def test_keys_of_uneven_elements_are_parsed_the_long_way(spec: SetSpec, data: st.DataObject) -> None:
+    codec = ElementCodec(spec)
+    some = data.draw(st.lists(st.tuples(keys(spec), st.sampled_from(["", "x", "1234567"])), max_size=5))
+    packed = b"".join(codec.pack(key, comment=comment) for key, comment in some)
+    assert list(codec.parse_keys(packed)) == [key for key, _ in some]
+
+
+def test_plain_keys_are_not_parsed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = ElementCodec(layouts.spec(Family.IP, "hairpin"))
+    some = [bytes((number,)) * 8 for number in range(100)]
+    monkeypatch.setattr("pointsman.backends.nftables.netlink.elements.parse_elements", None)
+    assert list(codec.parse_keys(b"".join(codec.keys(some)))) == some
 
 
 @given(st.sampled_from(DATA_MAPS), st.data())

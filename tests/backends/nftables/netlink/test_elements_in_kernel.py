@@ -92,6 +92,7 @@ def test_every_shape_of_set_gives_back_what_it_got(family: Family, ready: Netfil
         }
         if spec.data is not None:
             assert ready.dump_pairs(where, codec) == {one.key: one.data for one in some}
+        assert set(ready.dump_keys(where, codec)) == {one.key for one in some}
 
 
 @families
