@@ -9,7 +9,8 @@ from .told import told
 COMMAND_LINES = {
     "kops": "--alsologtostderr=true --cluster-cidr=100.96.0.0/11 --conntrack-max-per-core=131072"
     " --hostname-override=i-0123 --kubeconfig=/var/lib/kube-proxy/kubeconfig"
-    " --log-file=/var/log/kube-proxy.log --logtostderr=false --master=https://api.internal --oom-score-adj=-998 --v=2",
+    " --log-file=/var/log/kube-proxy.log --logtostderr=false --master=https://api.internal"
+    " --oom-score-adj=-998 --v=2",
     "GKE": "--master=https://192.0.2.4 --kubeconfig=/var/lib/kube-proxy/kubeconfig --cluster-cidr=10.4.0.0/14"
     " --oom-score-adj=-998 --v=2 --feature-gates=TopologyAwareHints=false --iptables-sync-period=1m"
     " --iptables-min-sync-period=10s --ipvs-sync-period=1m --ipvs-min-sync-period=10s"
