@@ -1,7 +1,7 @@
 """Requests and responses, as values."""
 
 from collections.abc import Callable, Mapping
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from msgspec import Struct
@@ -23,13 +23,16 @@ class Request(Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        """The path, decoded, without the query."""
-        return unquote(self.target.partition("?")[0])
+        """The path, decoded, without the query; of a whole URL, as proxies ask for, that of the URL."""
+        target = self.target.partition("?")[0]
+        if not target.startswith("/"):
+            target = "/" + target.partition("://")[2].partition("/")[2]
+        return unquote(target)
 
     @property
     def query(self) -> dict[str, str]:
         """The fields of the query; of those that are there twice, the last."""
-        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
 
 class Response(Struct, frozen=True):

@@ -15,7 +15,8 @@ from . import buckets
 from .making import Maker
 from .own import OwnMetrics
 
-WITH_PARTIAL_SYNCS = frozenset({"iptables", "nftables"})
+_IPTABLES = frozenset({"iptables", "iptables-legacy", "iptables-nft"})
+_WITH_PARTIAL_SYNCS = _IPTABLES | {"nftables"}
 
 
 class SyncMetrics:
@@ -48,7 +49,7 @@ class SyncMetrics:
             prefix + "proxy_rules_duration_seconds", "Seconds that one sync took.", buckets.SYNC
         )
         self._by_kind: dict[bool, Histogram] = {}
-        if mode in WITH_PARTIAL_SYNCS:
+        if mode in _WITH_PARTIAL_SYNCS:
             for full, kind in ((True, "full"), (False, "partial")):
                 text = f"Seconds that one {kind} sync took."
                 name = f"{prefix}{kind}_proxy_rules_duration_seconds"
@@ -78,7 +79,7 @@ class SyncMetrics:
         )
         self._failures = _failures(make, mode)
         self._rules = self._written = None
-        if mode == "iptables":
+        if mode in _IPTABLES:
             tables = ("filter", "nat")
             self._rules = make.gauge(f"{rules}iptables_total", "Rules there are.", table=tables)
             self._written = make.gauge(f"{rules}iptables_last", "Rules the last sync wrote.", table=tables)
@@ -142,10 +143,10 @@ def _failures(make: Maker, mode: str) -> list[tuple[bool, Counter]]:
     """Counters of failed syncs, each with whether it is for partial ones alone."""
     rules = "kubeproxy_sync_proxy_rules_"
     found = []
-    if mode in ("iptables", "ipvs"):
+    if mode in _IPTABLES | {"ipvs"}:
         name, text = f"{rules}iptables_restore_failures_total", "Syncs that the kernel did not take."
         found.append((False, make.counter(name, text)))
-    if mode == "iptables":
+    if mode in _IPTABLES:
         name = f"{rules}iptables_partial_restore_failures_total"
         found.append((True, make.counter(name, "Partial syncs that the kernel did not take.")))
     if mode == "nftables":

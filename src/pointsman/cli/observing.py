@@ -78,7 +78,7 @@ class Observers:
         parts.Asked(registry, lambda: parts.crash_metrics(self._engine.crashes))
         parts.Asked(registry, lambda: parts.conntrack_metrics(occupancy))
         parts.Asked(registry, lambda: parts.traffic_metrics(self._traffic))
-        if config.proxy_mode == "iptables":
+        if config.proxy_mode.startswith("iptables"):
             from pointsman.backends.iptables import accounting
 
             parts.Asked(registry, lambda: parts.packet_metrics(accounting.counters))

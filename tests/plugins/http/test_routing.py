@@ -16,6 +16,11 @@ ROUTER = Router(
     [
         ("GET", "/healthz", 200, b"ok"),
         ("HEAD", "/healthz?x=1", 200, b"ok"),
+        ("GET", "http://[::1]:10249/healthz?x=//", 200, b"ok"),
+        ("GET", "http://[/healthz", 200, b"ok"),
+        ("GET", "http://node", 404, b"404 page not found\n"),
+        ("GET", "//healthz", 404, b"404 page not found\n"),
+        ("OPTIONS", "*", 404, b"404 page not found\n"),
         ("GET", "/debug/heap", 200, b"/debug/heap"),
         ("GET", "/debug/a/b", 404, b"404 page not found\n"),
         ("GET", "/healthz/", 404, b"404 page not found\n"),
@@ -36,3 +41,8 @@ def test_a_refused_method_names_those_that_are_not() -> None:
     answer = ROUTER(Request("POST", "/healthz"))
     assert isinstance(answer, Response)
     assert answer.headers == (("Allow", "GET, HEAD"),)
+
+
+@pytest.mark.parametrize("target", ["/?q=a%20b&page=2", "http://[/?q=a+b&page=2", "//[?q=a+b&q=a%20b&page=2"])
+def test_a_query_is_what_follows_the_question_mark(target: str) -> None:
+    assert Request("GET", target).query == {"q": "a b", "page": "2"}

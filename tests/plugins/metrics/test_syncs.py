@@ -207,6 +207,11 @@ def test_MET_11_rules_by_table() -> None:
     assert "iptables" not in Bench("ipvs").text().replace("iptables_restore_failures", "")
 
 
+@pytest.mark.parametrize("variant", ["iptables-legacy", "iptables-nft"])
+def test_the_variants_of_iptables_have_its_metrics(variant: str) -> None:
+    assert Bench(variant).types() == Bench("iptables").types()
+
+
 def test_MET_13_failures_of_nftables(bench: Bench) -> None:
     bench.sync(ok=False)
     assert bench.value(f'{PREFIX}nftables_sync_failures_total{{ip_family="IPv4"}}') == 1
