@@ -71,7 +71,10 @@ def service_facts(ports: Iterable[PortFacts]) -> ServiceFacts:
 
 
 class FactBook:
-    """The facts of all services; ``current`` stays the same object as long as none of them changes."""
+    """The facts of all services.
+
+    ``current`` stays the same object until one of them changes, and its health checks until one of these does.
+    """
 
     def __init__(self) -> None:
         self.current = Facts()
@@ -88,6 +91,7 @@ class FactBook:
             return
         checks, serving = self.current.health_checks.mutate(), self.current.serving.mutate()
         internal, external = self.current.no_local_internal, self.current.no_local_external
+        asked = any(old.health_check != new.health_check for _, old, new in steps)
         for name, old, new in steps:
             if new.health_check is not None:
                 checks[name] = new.health_check
@@ -102,7 +106,7 @@ class FactBook:
             self._keep(name, new)
         self.current = replace(
             self.current,
-            health_checks=checks.finish(),
+            health_checks=checks.finish() if asked else self.current.health_checks,
             serving=serving.finish(),
             no_local_internal=internal,
             no_local_external=external,

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
+from immutables import Map
+
 from pointsman.core.addresses import IPFamily, format_address
 from pointsman.core.events import Event
 from pointsman.core.hookspecs import hookimpl
@@ -49,6 +51,8 @@ class ServiceHealthChecks:
         self._healthy = healthy
         self._event = event
         self._node = node
+        # What each family's listeners were made for.
+        self._followed: dict[IPFamily, tuple[Map[NamespacedName, HealthCheck], NodePortAddresses]] = {}
         self._checks: dict[tuple[IPFamily, NamespacedName], HealthCheck] = {}
         self._listeners: dict[_Place, Listener] = {}
         self._failed: dict[_Place, str] = {}
@@ -57,11 +61,14 @@ class ServiceHealthChecks:
     def pointsman_after_sync(self, plan: SyncPlan, report: SyncReport | None) -> None:
         if report is None or not plan.complete:
             return
-        checks = plan.facts.health_checks
+        checks, node_ports = plan.facts.health_checks, plan.desired.node.node_ports
+        if self._follows(plan.family, checks, node_ports):
+            return
+        self._followed[plan.family] = (checks, node_ports)
         wanted = {
             _Place(plan.family, service, host, check.port)
             for service, check in checks.items()
-            for host in _hosts(plan.family, plan.desired.node.node_ports)
+            for host in _hosts(plan.family, node_ports)
         }
         # Counts first: who asks at a new port is to hear the right one.
         for key in [key for key in self._checks if key[0] is plan.family and key[1] not in checks]:
@@ -73,6 +80,13 @@ class ServiceHealthChecks:
             del self._failed[place]
         for place in sorted(wanted - self._listeners.keys()):
             self._listen(place)
+
+    def _follows(
+        self, family: IPFamily, checks: Map[NamespacedName, HealthCheck], node_ports: NodePortAddresses
+    ) -> bool:
+        """Whether a family's listeners are as they should be; told by identity, as most syncs leave them."""
+        known, at = self._followed.get(family, (None, None))
+        return known is checks and at == node_ports and not any(p.family is family for p in self._failed)
 
     def close(self) -> None:
         """Close all listeners."""

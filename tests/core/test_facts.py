@@ -147,6 +147,23 @@ def test_facts_that_stay_are_the_same_object() -> None:
     assert told(bench) is before
 
 
+def test_health_checks_stay_the_same_object_while_other_facts_change() -> None:
+    """Who follows them can tell at once that there is nothing to do."""
+    bench = started()
+    bench.engine.updated(service(**LOCAL_BALANCER))
+    bench.engine.updated(service("dns", ports=[service_port(53, protocol="UDP")]))
+    bench.run()
+    before = told(bench)
+    ports = [{"name": "", "port": 5353, "protocol": "UDP"}]
+    bench.engine.updated(endpoint_slice([endpoint("10.0.0.9")], service="dns", name="dns-1", ports=ports))
+    bench.run()
+    assert told(bench).serving != before.serving
+    assert told(bench).health_checks is before.health_checks
+    bench.engine.updated(endpoint_slice([endpoint("10.0.0.1", NODE)]))
+    bench.run()
+    assert told(bench).health_checks != before.health_checks
+
+
 def test_SYNC_07_a_failed_sync_does_not_pass_for_one_that_changed_the_facts() -> None:
     bench = started()
     bench.engine.updated(service(**LOCAL_BALANCER))

@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any, cast
 
 import pytest
 from immutables import Map
@@ -50,6 +51,12 @@ class Bench:
             facts=Facts(health_checks=Map(checks)),
         )
         self.checks.pointsman_after_sync(plan, SyncReport() if ok else None)
+
+    def follow(self, facts: Facts, address: str = LOOPBACK[V4]) -> None:
+        """Sync with these very facts."""
+        node = NodeContext(V4, node_ports=NodePortAddresses((parse_address(address),)))
+        plan = SyncPlan(V4, Model(node), Delta(), full=False, facts=facts)
+        self.checks.pointsman_after_sync(plan, SyncReport())
 
     def close(self) -> None:
         self.checks.close()
@@ -156,3 +163,35 @@ def test_HC_04_a_port_in_use_is_told_once_and_tried_again(bench: Bench, port: in
     bench.sync({WEB: HealthCheck(port, 1)})
     assert ask(port)[0] == 200
     assert len(bench.events) == 1
+
+
+class Counting(dict[NamespacedName, HealthCheck]):
+    """Checks that count how often somebody goes through all of them."""
+
+    looks = 0
+
+    def items(self) -> Any:
+        self.looks += 1
+        return super().items()
+
+
+def test_syncs_that_change_no_check_look_through_none(bench: Bench, port: int) -> None:
+    """They are most: with a thousand balanced Services each change of endpoints would go through them all."""
+    checks = Counting({WEB: HealthCheck(port, 1)})
+    facts = Facts(health_checks=cast("Map[NamespacedName, HealthCheck]", checks))
+    bench.follow(facts)
+    first = checks.looks
+    for _ in range(3):
+        bench.follow(facts)
+    assert (first, checks.looks) == (2, 2)
+    bench.follow(facts, "127.0.0.2")
+    assert checks.looks == 4
+    assert refused(port)
+
+
+def test_HC_04_a_port_in_use_is_tried_again_though_no_check_has_changed(bench: Bench, port: int) -> None:
+    facts = Facts(health_checks=Map({WEB: HealthCheck(port, 1)}))
+    with socket.create_server(("127.0.0.1", port)):
+        bench.follow(facts)
+    bench.follow(facts)
+    assert ask(port)[0] == 200
