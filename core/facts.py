@@ -73,7 +73,7 @@ def service_facts(ports: Iterable[PortFacts]) -> ServiceFacts:
 class FactBook:
     """The facts of all services.
 
-    ``current`` stays the same object until one of them changes, and its health checks until one of these does.
+    ``current`` stays the same object until one of them changes, its health checks until one of these does.
     """
 
     def __init__(self) -> None:

@@ -87,8 +87,8 @@ class Facts(Struct, frozen=True):
     """What observers need to know of a family beside the model, for no rule shows it.
 
     ``health_checks`` is another object only where it says something else: who follows it need not look
-    through it with every sync. ``serving`` has every UDP service port, with all endpoints that answer, be they
-    elsewhere, draining or of no share; their weights mean nothing (CT-02). ``no_local_internal`` and
+    through it with every sync. ``serving`` has every UDP service port, with all endpoints that answer, be
+    they elsewhere, draining or of no share; their weights mean nothing (CT-02). ``no_local_internal`` and
     ``no_local_external`` count the service ports whose policy is Local, and which have endpoints, but none of
     them here (MET-07).
     """
