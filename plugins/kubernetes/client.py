@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from msgspec import Struct
 
 from pointsman import __version__
-from pointsman.core.apis import Node, decode
 
 from . import kubeconfig as files
 from .credentials import Access, Credentials
@@ -136,23 +135,6 @@ class ApiClient:
         """Send an object. Raises as `get`."""
         with self._request("POST", path, {}, json.dumps(body).encode(), ANSWER_SECONDS) as answer:
             answer.body()
-
-    def find_node(self, name: str) -> Node | None:
-        """Look a node up once; None if there is no such object.
-
-        Raises:
-            ApiError: it can't be had, for another reason.
-            ObjectRejected: it can't be used.
-        """
-        try:
-            with self.get(f"/api/v1/nodes/{quote(name)}") as answer:
-                node = decode(Node, answer.body())
-        except Refused as error:
-            if error.status.code == 404:
-                return None
-            raise
-        assert isinstance(node, Node)
-        return node
 
     def _request(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None, silence: float

@@ -1,9 +1,9 @@
 """Runs pointsman with clocks that a test can move.
 
-It is started as ``python clocked.py FILE ARGUMENTS...``. The file holds two numbers, as `struct` packs them:
-seconds that the monotonic clock is ahead of the kernel's, and seconds that the wall clock is. Python's own
-waiting is not touched: a minute that has passed by the clock has not been slept through. Waits between tries
-are made short as well.
+It is started as ``python -P clocked.py FILE ARGUMENTS...``. The file holds two numbers, as `struct` packs
+them: seconds that the monotonic clock is ahead of the kernel's, and seconds that the wall clock is. Python's
+own waiting is not touched: a minute that has passed by the clock has not been slept through. Waits between
+tries are made short as well.
 """
 
 import mmap
@@ -19,12 +19,17 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 0.4
 
 
 class Clocks:
-    """The file, as a test sees it: what it sets is so at once in the process that runs by it."""
+    """The file, as a test sees it: what it sets is so at once in the process that runs by it.
+
+    ``program`` is what starts that process, in pointsman's place.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offsets = (0.0, 0.0)
         self._write()
+        # -P, or the modules beside this one would be found in place of plugins.
+        self.program = [sys.executable, "-P", __file__, str(path)]
 
     def advance(self, seconds: float) -> None:
         """Let time pass, by both clocks."""

@@ -1,7 +1,6 @@
 """A node that is served by the daemon, as an API server tells it, while anything may go wrong on the way."""
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,6 @@ from pointsman.core.model import Protocol
 from tests.backends.serving import PODS, serving_lab
 from tests.plugins.http.clients import ask
 
-from . import clocked
 from .clocked import Clocks
 from .manifests import endpoint_slice, service
 from .processes import Running, running
@@ -171,9 +169,8 @@ def faulty_node(folder: Path) -> Iterator[Node]:
                 endpoint_slice(steady[0], service="moving"),
             ]
         )
-        program = [sys.executable, str(Path(clocked.__file__)), str(folder / "clocks")]
         process = stack.enter_context(
-            running("run", f"--config={config}", program=program, popen=lab.node.popen)
+            running("run", f"--config={config}", program=clocks.program, popen=lab.node.popen)
         )
         process.wait_for("ready")
         yield Node(lab, server, process, clocks, folder)

@@ -41,7 +41,7 @@ class Paper:
 
     @hookimpl
     def dataplane_sync(self, plan):
-        if "sync" in BROKEN:
+        if "sync" in BROKEN or (FOLDER / "wet").exists():
             raise SyncError("paper", "the pencil broke")
         ports = plan.desired.node.node_ports.addresses
         frontends = {{
@@ -101,6 +101,13 @@ class Paper:
             folder=str(self.folder), unavailable=unavailable, missing=missing, broken=broken
         )
         self.path = distribution(folder / "site", "paper", source, name="paper-backend", version="2.1")
+
+    def wet(self, *, wet: bool) -> None:
+        """Have no sync succeed, or have them succeed again."""
+        if wet:
+            (self.folder / "wet").touch()
+        else:
+            (self.folder / "wet").unlink()
 
     def holds(self, family: str = "IPv4", instance: str = "pointsman") -> Mapping[str, Any]:
         """What was written for a family, empty for nothing."""

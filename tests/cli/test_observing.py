@@ -12,7 +12,9 @@ import pytest
 from pointsman.conformance.lab.netns import Namespace
 from tests.plugins.http.clients import TIMEOUT, ask
 
+from .clocked import Clocks
 from .manifests import endpoint_slice, folder, save, service
+from .paper import Paper
 from .processes import running
 
 pytestmark = pytest.mark.netns
@@ -68,6 +70,39 @@ def test_HZ_01_and_HC_02_health_follows_the_objects(tmp_path: Path, node: Namesp
         save(objects / "slice.json", slice_)
         assert json.loads(until(node, "/", 200, 32100))["localEndpoints"] == 1
         assert value(node, 'kubeproxy_proxy_healthz_total{code="503"}') >= 1
+        assert process.end() == 0
+
+
+def test_HZ_02_health_says_that_changes_do_not_reach_the_kernel(tmp_path: Path, node: Namespace) -> None:
+    """Not at once, and only while it is so; a minute passes by the clock that health goes by."""
+    paper, clocks = Paper(tmp_path), Clocks(tmp_path / "clocks")
+    objects = folder(tmp_path / "objects")
+    save(objects / "node.json", NODE)
+    arguments = [argument.replace("memory", "paper") for argument in command(objects)]
+    with running(*arguments, popen=node.popen, program=clocks.program, path=paper.path) as process:
+        process.wait_for('"ready"')
+        until(node, "/healthz", 200)
+        paper.wet(wet=True)
+        save(objects / "slice.json", endpoint_slice("10.0.0.8"))
+        process.wait_for('"sync_failed"', "the pencil broke")
+        assert node.run(ask, HEALTH, "/livez")[0] == 200
+        assert value(node, "kubeproxy_sync_proxy_rules_endpoint_changes_pending") == 1
+        clocks.step(86400.0)  # which is none of health's business
+        assert node.run(ask, HEALTH, "/livez")[0] == 200
+        clocks.advance(61.0)
+        for path in ("/livez", "/healthz"):
+            status, _, body = node.run(ask, HEALTH, path)
+            said = json.loads(body)
+            assert (status, said["healthy"]) == (503, False)
+            assert said["status"]["IPv4"]["healthy"] is False
+            assert said["lastUpdated"] < said["currentTime"]
+        assert value(node, 'pointsman_syncs_total{ip_family="IPv4",kind="partial",result="failed"}') >= 1
+        slis = node.run(ask, STATUS, "/metrics/slis")[2].decode()
+        assert 'kubernetes_healthcheck{name="sync-IPv4",type="livez"} 0' in slis
+        paper.wet(wet=False)
+        save(objects / "slice.json", endpoint_slice("10.0.0.9"))
+        until(node, "/livez", 200)
+        assert paper.holds()["frontends"] == {"10.96.0.10:80/tcp": ["10.0.0.9:8080"]}
         assert process.end() == 0
 
 

@@ -171,6 +171,12 @@ def cidr(name: str, *cidrs: str) -> dict[str, Any]:
     }
 
 
+def read(client: ApiClient) -> Any:
+    """What the server answers to who asks for its Services."""
+    with client.get("/api/v1/services") as answer:
+        return json.loads(answer.body())
+
+
 def queries(server: ApiServer, plural: str, verb: str = "watch") -> list[Mapping[str, str]]:
     """The parameters of all requests of a kind so far."""
     return [

@@ -16,6 +16,8 @@ import trustme
 from pointsman.plugins.kubernetes.client import connect
 from pointsman.plugins.kubernetes.errors import Refused, Unreachable
 
+from .following import read
+
 NODE = json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-a"}}).encode()
 
 
@@ -69,21 +71,19 @@ def test_a_header_alone_says_for_how_long_to_wait(
     headers: Mapping[str, str], body: bytes, seconds: float
 ) -> None:
     with answering(429, headers, body) as port, pytest.raises(Refused) as refused:
-        connect("", f"http://127.0.0.1:{port}").find_node("node-a")
+        read(connect("", f"http://127.0.0.1:{port}"))
     assert (refused.value.status.code, refused.value.status.retry_after) == (429, seconds)
 
 
 def test_what_was_compressed_on_the_way_is_read() -> None:
     with answering(200, {"Content-Encoding": "gzip"}, gzip.compress(NODE)) as port:
-        found = connect("", f"http://127.0.0.1:{port}").find_node("node-a")
-    assert found is not None
-    assert found.metadata.name == "node-a"
+        assert read(connect("", f"http://127.0.0.1:{port}")) == json.loads(NODE)
 
 
 def test_a_page_from_something_in_between_is_no_answer() -> None:
     headers, page = {"Content-Type": "text/html; charset=utf-8"}, b"<html>\n<body>Sign in</body>\n</html>\n"
     with answering(200, headers, page) as port, pytest.raises(Unreachable, match=r"text/html.*on the way"):
-        connect("", f"http://127.0.0.1:{port}").find_node("node-a")
+        read(connect("", f"http://127.0.0.1:{port}"))
 
 
 @pytest.mark.parametrize("vouched_for", [True, False])
@@ -97,10 +97,10 @@ def test_a_certificate_of_ours_is_shown(tmp_path: Path, *, vouched_for: bool) ->
     with answering(200, {}, NODE, context) as port:
         client = connect(kubeconfig(tmp_path, port, authority, ours))
         if vouched_for:
-            assert client.find_node("node-a") is not None
+            assert read(client) == json.loads(NODE)
         else:
             with pytest.raises(Unreachable):
-                client.find_node("node-a")
+                read(client)
 
 
 def kubeconfig(folder: Path, port: int, authority: trustme.CA, ours: trustme.LeafCert) -> str:

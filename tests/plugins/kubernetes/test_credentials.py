@@ -22,7 +22,7 @@ from pointsman.plugins.kubernetes.credentials import RELOAD_SECONDS, Credentials
 from pointsman.plugins.kubernetes.errors import Refused, Unreachable
 from tests.core.fakes import Clock
 
-from .following import NODE, followed, following, node, service, wait_for_status
+from .following import followed, following, node, read, service, wait_for_status
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def runs(folder: Path) -> int:
 
 
 def answers(client: ApiClient) -> bool:
-    return client.find_node(NODE) is not None
+    return read(client) is not None
 
 
 def test_a_token_and_an_authority_in_a_kubeconfig(server: ApiServer, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_token_file_is_read_again_when_it_is_old_or_refused(server: ApiServer,
     token.unlink()
     clock.advance(RELOAD_SECONDS)
     with pytest.raises(Unreachable, match="No such file"):
-        client.find_node(NODE)
+        read(client)
     token.write_text(server.token)
     assert answers(client)
 
@@ -167,7 +167,7 @@ def test_an_exec_plugin_that_fails_is_run_again(
     token = tmp_path / "token"
     client = connect(written(server, tmp_path, exec_plugin(tmp_path, token)))
     with pytest.raises(Unreachable, match="exec plugin"):
-        client.find_node(NODE)
+        read(client)
     assert "process returned 1" in caplog.text
     token.write_text(server.token)
     assert answers(client)
@@ -186,7 +186,7 @@ def test_an_exec_plugin_that_hangs_is_ended_and_run_again(
 
     client = connect(written(server, tmp_path, user))
     with pytest.raises(Unreachable, match="exec plugin"):
-        client.find_node(NODE)
+        read(client)
 
     assert f"{user['exec']['command']} was ended: it gave nothing for 0.5 s" in caplog.text
     assert not running(int((tmp_path / "left").read_text()))
@@ -211,7 +211,7 @@ def test_closing_does_not_wait_for_an_exec_plugin(server: ApiServer, tmp_path: P
 
     def ask() -> None:
         with suppress(Unreachable, Refused):
-            client.find_node(NODE)
+            read(client)
 
     asking = threading.Thread(target=ask)
     asking.start()
@@ -279,7 +279,7 @@ def test_master_overrides_the_kubeconfigs_server(server: ApiServer, tmp_path: Pa
     assert answers(client)
     server.change_token()
     with pytest.raises(Refused, match="401"):
-        client.find_node(NODE)
+        read(client)
     written(server, tmp_path, {"token": server.token}, server=f"https://127.0.0.1{port}")
     assert answers(client)
 

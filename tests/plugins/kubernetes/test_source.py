@@ -20,6 +20,7 @@ from .following import (
     following,
     node,
     queries,
+    read,
     service,
     wait_for_status,
 )
@@ -202,25 +203,16 @@ def test_nothing_is_told_before_the_start_or_after_the_stop(server: ApiServer, t
         assert not mirror.names()
 
 
-def test_one_node_can_be_looked_up(server: ApiServer, tmp_path: Path) -> None:
-    client = connect(str(server.kubeconfig(tmp_path / "kubeconfig")))
-    assert client.find_node(NODE) is None
-    server.put(node(zone="a"))
-    found = client.find_node(NODE)
-    assert found is not None
-    assert found.metadata.labels == {"zone": "a"}
-
-
 def test_every_request_is_counted(server: ApiServer, tmp_path: Path) -> None:
     client = connect(str(server.kubeconfig(tmp_path / "kubeconfig")))
     seen: list[Request] = []
     client.observe(seen.append)
-    client.find_node(NODE)
+    read(client)
     server.go_away()
     with pytest.raises(Exception, match="refused"):
-        client.find_node(NODE)
+        read(client)
     assert [(request.code, request.method, request.host) for request in seen] == [
-        ("404", "GET", f"127.0.0.1:{server.port}"),
+        ("200", "GET", f"127.0.0.1:{server.port}"),
         ("<error>", "GET", f"127.0.0.1:{server.port}"),
     ]
     assert all(0 <= request.seconds < 20 for request in seen)
