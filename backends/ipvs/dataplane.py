@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from errno import ENOENT
+from time import monotonic
 from typing import NamedTuple
 
-from immutables import Map
 from pyroute2.netlink.exceptions import NetlinkError as RouteError
 
 from pointsman.backends.nftables.dataplane import NftablesDataplane
@@ -19,25 +19,23 @@ from pointsman.core.backend import DataplaneSettings, Observed
 from pointsman.core.errors import BackendUnavailable, ResyncRequired, SyncError
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
-from pointsman.core.model import Model, ServiceFrontends, ServicePortName
+from pointsman.core.model import Model, ServiceFrontends
 from pointsman.core.packet import Packet, Trace
 from pointsman.core.plan import SyncPlan, SyncReport
 from pointsman.core.traffic import Count
 
-from . import environment, guard
+from . import environment, guard, sweep
 from .netlink import IpvsSocket
 from .observe import observed
 from .places import Places, block
-from .planner import Step, full, partial
+from .planner import Held, Step, full, partial
 from .plugin import IpvsOptions
 from .probe import NAME, probe, refused
-from .servers import DELETE_SERVICE, Request
+from .servers import DELETE_SERVICE, Leaving, Request
 from .split import DEFAULT_SCHEDULER
 from .state import read
 
 log = logging.getLogger(__name__)
-
-_Shadows = Map[ServicePortName, ServiceFrontends]
 
 
 class _Sockets(NamedTuple):
@@ -68,7 +66,8 @@ class IpvsDataplane:
         self._layout = layout(settings.family, instance)
         self._guard = Table(self._layout.family, f"{self._layout.table.name}-guard")
         self._places = Places(self._network)
-        self._shadows: _Shadows = Map()
+        self._held = Held()
+        self._swept = 0.0
         self._sockets: _Sockets | None = None
 
     @hookimpl
@@ -95,12 +94,13 @@ class IpvsDataplane:
         else:
             self._try_schedulers(opened.ipvs, (new for _, _, new in plan.delta.services if new is not None))
             places = self._places
-            report, step = SyncReport(), partial(plan, self._shadows, places, self._choose)
-        report = self._carry_out(step, opened, report)
+            report, step = SyncReport(), partial(plan, self._held, places, self._choose)
+        due = step.held.leaving if plan.full or self._is_time() else step.requests.leaving
+        report, leaving = self._carry_out(step, due, opened, report)
         for name, _, new in plan.delta.services:
             if new is None and not plan.full:
                 places.leave(name)
-        self._places, self._shadows = places, step.shadows
+        self._places, self._held = places, step.held._replace(leaving=leaving)
         return report
 
     @hookimpl
@@ -130,7 +130,7 @@ class IpvsDataplane:
         if guard.present(netfilter, self._guard):
             netfilter.commit([messages.delete_table(self._guard)])
             anything = True
-        self._places, self._shadows = Places(self._network), Map()
+        self._places, self._held = Places(self._network), Held()
         routes = environment.remove(self._family, self._network)
         return anything or bool(ours) or bool(routes)
 
@@ -207,7 +207,17 @@ class IpvsDataplane:
             if held != wanted:
                 yield f"IPVS' time-outs are {held}, not {wanted}"
 
-    def _carry_out(self, step: Step, opened: _Sockets, done: SyncReport) -> SyncReport:
+    def _is_time(self) -> bool:
+        """Whether to look at all who are leaving, at most once in a while."""
+        now = monotonic()
+        if now - self._swept < sweep.PERIOD:
+            return False
+        self._swept = now
+        return True
+
+    def _carry_out(
+        self, step: Step, due: Leaving, opened: _Sockets, done: SyncReport
+    ) -> tuple[SyncReport, Leaving]:
         """First whom packets may be led to, then where they are led, then whom they are led to no more."""
         requests = step.requests
         inner = SyncReport()
@@ -216,13 +226,15 @@ class IpvsDataplane:
             if step.table is not None:
                 inner = self._inner.dataplane_sync(step.table)
             opened.ipvs.commit(requests.clear)
+            swept = sweep.sweep(opened.ipvs, step.held.leaving, due)
         except (SyncError, ResyncRequired, OSError) as error:
             raise ResyncRequired(NAME, str(error)) from error
-        writes = len(requests.make) + len(requests.clear)
-        return SyncReport(
-            done.transactions + inner.transactions + bool(requests.make) + bool(requests.clear),
-            done.writes + inner.writes + writes,
+        parts = (requests.make, requests.clear, swept.requests)
+        report = SyncReport(
+            done.transactions + inner.transactions + sum(map(bool, parts)),
+            done.writes + inner.writes + sum(map(len, parts)),
         )
+        return report, swept.leaving
 
     def _faults(self) -> Iterator[str]:
         yield from environment.faults(self._family, self._network)

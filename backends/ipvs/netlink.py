@@ -62,7 +62,7 @@ _SET_CONFIG, _GET_CONFIG = 12, 13
 _TIMEOUTS = (4, 5, 6)  # IPVS_CMD_ATTR_TIMEOUT_TCP, …_TCP_FIN, …_UDP
 _SERVICE, _DESTINATION = 1, 2
 _FAMILY, _PROTOCOL, _ADDRESS, _PORT, _MARK, _SCHEDULER, _FLAGS, _TIMEOUT, _NETMASK = range(1, 10)
-_D_ADDRESS, _D_PORT, _D_METHOD, _D_WEIGHT, _D_UPPER, _D_LOWER = range(1, 7)
+_D_ADDRESS, _D_PORT, _D_METHOD, _D_WEIGHT, _D_UPPER, _D_LOWER, _D_ACTIVE, _D_INACTIVE = range(1, 9)
 _D_FAMILY = 11
 _METHOD_MASK = 0x7
 
@@ -143,19 +143,28 @@ class IpvsSocket:
             )
             flags, _ = unpack("=II", found[_FLAGS])
             scheduler = found[_SCHEDULER].rstrip(b"\0").decode()
-            timeout = int(unpack("=I", found[_TIMEOUT])[0])
-            yield server, Service(scheduler, flags & USER_FLAGS, {}, timeout)
+            yield server, Service(scheduler, flags & USER_FLAGS, {}, _u32(found[_TIMEOUT]))
 
     def destinations(self, server: Server) -> dict[Target, Destination]:
         """The destinations of a virtual server."""
+        found = {}
+        for target, attributes in self._destinations(server):
+            method, weight = (_u32(attributes[kind]) for kind in (_D_METHOD, _D_WEIGHT))
+            found[target] = Destination(weight, method & _METHOD_MASK)
+        return found
+
+    def connections(self, server: Server) -> dict[Target, int]:
+        """How many connections IPVS knows of each destination, idle ones included."""
+        return {
+            target: _u32(attributes[_D_ACTIVE]) + _u32(attributes[_D_INACTIVE])
+            for target, attributes in self._destinations(server)
+        }
+
+    def _destinations(self, server: Server) -> Iterator[tuple[Target, dict[int, bytes]]]:
         what = f"list destinations of {server}"
-        destinations = {}
         for body in self._dump(_GET_DESTINATION, nested(_SERVICE, _identity(server)), what):
             found = table(body[_DESTINATION])
-            target = Target(found[_D_ADDRESS][: len(server.address)], int.from_bytes(found[_D_PORT]))
-            method, weight = (unpack("=I", found[kind])[0] for kind in (_D_METHOD, _D_WEIGHT))
-            destinations[target] = Destination(weight, method & _METHOD_MASK)
-        return destinations
+            yield Target(found[_D_ADDRESS][: len(server.address)], int.from_bytes(found[_D_PORT])), found
 
     def timeouts(self) -> Timeouts:
         """After how many seconds idle connections are forgotten.
@@ -164,7 +173,7 @@ class IpvsSocket:
             IpvsError: the kernel won't tell.
         """
         found = self._ask(_GET_CONFIG, 0, b"", "read the time-outs")
-        return Timeouts(*(unpack("=I", found[kind])[0] if kind in found else 0 for kind in _TIMEOUTS))
+        return Timeouts(*(_u32(found[kind]) if kind in found else 0 for kind in _TIMEOUTS))
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         """Set those time-outs that are not 0.
@@ -238,6 +247,10 @@ class IpvsSocket:
 
 def _u16(value: bytes) -> int:
     return int(unpack("=H", value)[0])
+
+
+def _u32(value: bytes) -> int:
+    return int(unpack("=I", value)[0])
 
 
 def pack_request(request: Request, kind: int, flags: int, sequence: int) -> bytes:

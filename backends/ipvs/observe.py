@@ -8,7 +8,7 @@ from pointsman.core.addresses import Network
 from pointsman.core.backend import Observed, ObservedAnswer, ObservedFrontend, lowest_terms
 from pointsman.core.model import Endpoint, Protocol
 
-from .servers import MASQUERADING, Server, Servers, Service
+from .servers import MASQUERADING, Server, Servers, Service, lingers
 from .split import virtual_service
 
 
@@ -76,5 +76,6 @@ def _strange(held: Servers, used: set[Server]) -> Iterator[str]:
         if (service.flags, service.timeout) != (wanted.flags, wanted.timeout):
             yield f"virtual server {server} picks in another way"
         for target, destination in service.destinations.items():
-            if destination.method != MASQUERADING or not destination.weight:
+            leaving = not destination.weight and lingers(server, service.scheduler)
+            if destination.method != MASQUERADING or not (destination.weight or leaving):
                 yield f"destination {target} of {server} is served in another way"

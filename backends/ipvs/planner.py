@@ -9,8 +9,15 @@ from pointsman.core.model import Model, ServiceFrontends, ServicePortName
 from pointsman.core.plan import Delta, ServiceChange, SyncPlan
 
 from .places import Places
-from .servers import Server, Servers, Service, Steps, steps
+from .servers import Leaving, Server, Servers, Service, Steps, steps, with_leaving
 from .split import Choose, servers, shadow
+
+
+class Held(NamedTuple):
+    """What the kernel holds once a plan is carried out: all service ports' shadows, and who is leaving."""
+
+    shadows: Map[ServicePortName, ServiceFrontends] = Map()
+    leaving: Leaving = Map()
 
 
 class Step(NamedTuple):
@@ -22,7 +29,7 @@ class Step(NamedTuple):
 
     table: SyncPlan | None
     requests: Steps
-    shadows: Map[ServicePortName, ServiceFrontends]
+    held: Held
 
 
 def full(plan: SyncPlan, held: Servers, places: Places, choose: Choose) -> Step:
@@ -38,13 +45,12 @@ def full(plan: SyncPlan, held: Servers, places: Places, choose: Choose) -> Step:
     if not plan.complete:  # what is beyond it has its turn later
         requests = requests._replace(clear=[one for one in requests.clear if one.server in wanted])
     table = replace(plan, desired=_shadow_model(plan.desired, finished), delta=Delta())
-    return Step(table, requests, finished)
+    return Step(table, requests, Held(finished, requests.leaving))
 
 
-def partial(
-    plan: SyncPlan, shadows: Map[ServicePortName, ServiceFrontends], places: Places, choose: Choose
-) -> Step:
-    """What a delta changes; costs what changed. ``shadows`` are those of all service ports before."""
+def partial(plan: SyncPlan, held: Held, places: Places, choose: Choose) -> Step:
+    """What a delta changes; costs what changed."""
+    shadows = held.shadows
     after = shadows.mutate()
     changes: list[ServiceChange] = []
     before_servers: dict[Server, Service] = {}
@@ -65,7 +71,10 @@ def partial(
     table = None
     if changes or delta.cluster_ips or delta.endpoint_addresses or delta.node:
         table = replace(plan, desired=_shadow_model(plan.desired, finished), delta=delta)
-    return Step(table, steps(before_servers, after_servers), finished)
+    requests = steps(with_leaving(before_servers, held.leaving), after_servers)
+    touched = before_servers.keys() | after_servers.keys()
+    others = {server: targets for server, targets in held.leaving.items() if server not in touched}
+    return Step(table, requests, Held(finished, others | dict(requests.leaving)))
 
 
 def _shadow_model(desired: Model, shadows: Map[ServicePortName, ServiceFrontends]) -> Model:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from zlib import crc32
 
+from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -16,6 +17,9 @@ MASQUERADING = 0
 
 SIMPLE = "rr"
 """The scheduler that does least."""
+
+COUNTING = frozenset({"lc", "wlc", "sed", "nq", "lblc", "lblcr", "ovf", "twos"})
+"""Schedulers that go by how many connections a destination has."""
 
 
 class Server(NamedTuple):
@@ -116,20 +120,30 @@ class Request(NamedTuple):
         return f"{self.verb.word} destination {self.target} of {self.server}"
 
 
+Leaving = Mapping[Server, frozenset[Target]]
+"""Destinations at weight 0, that no new connection is sent to and whose connections still count."""
+
+
 class Steps(NamedTuple):
-    """Requests in two groups: before anybody is led to what they make, and once nobody is led any more."""
+    """Requests in two groups: before anybody is led to what they make, and once nobody is led any more.
+
+    ``leaving`` is who is at weight 0 then.
+    """
 
     make: list[Request]
     clear: list[Request]
+    leaving: Leaving = Map()
 
 
 def steps(before: Servers, after: Servers) -> Steps:
     """The requests that lead from one state to another.
 
-    A destination that comes is added before one that goes is deleted: there is always somewhere to go to.
+    A destination that comes is added before one that goes is deleted: there is always somewhere to go to. One
+    that goes stays at weight 0 where it `lingers`, and has its weight again if it returns.
     """
     make: list[Request] = []
     clear: list[Request] = []
+    leaving: dict[Server, frozenset[Target]] = {}
     for server, service in after.items():
         held = before.get(server)
         if held is None:
@@ -144,9 +158,32 @@ def steps(before: Servers, after: Servers) -> Steps:
         if _options(held) != _options(service):
             make.append(Request(SET_SERVICE, server, service))
         gone = sorted(known.keys() - service.destinations.keys())
-        clear += (Request(DELETE, server, None, target) for target in gone)
+        if gone and lingers(server, service.scheduler):
+            leaving[server] = frozenset(gone)
+            still = (target for target in gone if known[target] != Destination(0))
+            clear += (Request(SET, server, None, target, Destination(0)) for target in still)
+        else:
+            clear += (Request(DELETE, server, None, target) for target in gone)
     clear += (Request(DELETE_SERVICE, server) for server in sorted(before.keys() - after.keys()))
-    return Steps(make, clear)
+    return Steps(make, clear, leaving)
+
+
+def lingers(server: Server, scheduler: str) -> bool:
+    """Whether a destination that goes is kept at weight 0 as long as it has connections (IPVS-06).
+
+    Once it is deleted IPVS forgets them, and if it returned it would seem to have none. That matters only to
+    who counts. A UDP client is to be led elsewhere once conntrack forgets its flow, and IPVS would remember.
+    """
+    return scheduler in COUNTING and server.protocol is not Protocol.UDP
+
+
+def with_leaving(servers: Servers, leaving: Leaving) -> Servers:
+    """Virtual servers with those destinations, too, that linger at weight 0."""
+    whole = dict(servers)
+    for server in leaving.keys() & servers.keys():
+        zeros = dict.fromkeys(leaving[server], Destination(0))
+        whole[server] = replace(servers[server], destinations={**zeros, **servers[server].destinations})
+    return whole
 
 
 def _sketch(service: Service) -> Service:

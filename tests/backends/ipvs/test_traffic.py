@@ -25,6 +25,7 @@ from pointsman.conformance.lab import (
 )
 from pointsman.conformance.lab.outcomes import decode_reply
 from pointsman.core.addresses import IPFamily, format_address, parse_network
+from pointsman.core.backend import expected
 from pointsman.core.model import Model, NodeContext, Pool, Protocol, ServicePortName
 from pointsman.core.plan import advance
 from tests.backends.ipvs.driven import Driven
@@ -139,6 +140,57 @@ def test_lc_evens_out_open_connections(case: Case) -> None:
             assert isinstance(connection.exchange(), Reply)
             late[connection.greeting.pod] += 1
         assert late == {"remote-a": 4}
+
+
+@each_family("lc")
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "restarted"])
+def test_IPVS_06_lc_counts_what_an_endpoint_kept_that_left_and_returned(case: Case, restarted: bool) -> None:
+    """It isn't flooded as if it were new."""
+    with ExitStack() as held:
+
+        def more(count: int) -> Counter[str]:
+            opened = (open_connection(case.lab["client"], case.vip, 80) for _ in range(count))
+            return Counter(held.enter_context(one).greeting.pod for one in opened)
+
+        case.serve(Protocol.TCP, {"pod-a": 1}, full=True)
+        assert more(4) == {"pod-a": 4}
+        case.serve(Protocol.TCP, {"pod-b": 1})
+        assert more(4) == {"pod-b": 4}
+        if restarted:
+            case.kernel.restart()
+            case.serve(Protocol.TCP, {"pod-b": 1}, full=True)
+            assert more(1) == {"pod-b": 1}
+        case.serve(Protocol.TCP, {"pod-a": 1, "pod-b": 1})
+        assert more(6 - restarted) == {"pod-a": 3, "pod-b": 3 - restarted}
+
+
+@each_family("lc", tcp_timeout=1, tcp_fin_timeout=1)
+def test_IPVS_06_who_leaves_gets_nothing_new_and_goes_when_its_last_connection_is_over(case: Case) -> None:
+    case.serve(Protocol.TCP, {"pod-a": 1}, full=True)
+    [server] = case.kernel.servers()
+    with open_connection(case.lab["client"], case.vip, 80) as old:
+        case.serve(Protocol.TCP, {"remote-a": 1})
+        assert sorted(d.weight for d in case.kernel.servers()[server].destinations.values()) == [0, 1]
+        assert case.kernel.observe() == expected(case.kernel.model)
+        assert case.picks(3) == {"remote-a": 3}
+        assert _pod(old.exchange()) == "pod-a"
+        case.kernel.restart()
+        assert case.kernel.sync(case.kernel.model, full=True).writes == 0
+    case.forgotten_by_ipvs()
+    assert case.kernel.sync(case.kernel.model, full=True).writes == 1
+    assert [d.weight for d in case.kernel.servers()[server].destinations.values()] == [1]
+
+
+@each_family("lc")
+def test_IPVS_06_who_has_no_connections_goes_at_once(case: Case) -> None:
+    """As does a UDP endpoint, whatever it has."""
+    case.serve(Protocol.TCP, {"pod-a": 1, "pod-b": 1}, full=True)
+    case.serve(Protocol.TCP, {"pod-a": 1})
+    case.serve(Protocol.UDP, {"pod-a": 1})
+    with open_connection(case.lab["client"], case.vip, 80, Protocol.UDP):
+        case.serve(Protocol.UDP, {"remote-a": 1})
+        [service] = case.kernel.servers().values()
+        assert [d.weight for d in service.destinations.values()] == [1]
 
 
 @each_family("mh")
