@@ -79,10 +79,11 @@ def page(store: Store, request: Request) -> Page:
 
 def selector(request: Request) -> Selector:
     """Which objects a request is about, beside its namespace. Raises `Failure`."""
+    selectable = request.resource.selectable if request.resource else ()
     try:
         return both(
             label_selector(request.query.get("labelSelector", "")),
-            field_selector(request.query.get("fieldSelector", "")),
+            field_selector(request.query.get("fieldSelector", ""), selectable),
         )
     except BadSelector as error:
         raise answers.bad_request(str(error)) from error

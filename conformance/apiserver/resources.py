@@ -19,7 +19,8 @@ class Resource(Struct, frozen=True, eq=False):
     """One kind of object and where it is served.
 
     ``empty`` is what an object has at least, beside its metadata; a bookmark has nothing else.
-    ``counted`` says that ``metadata.generation`` counts its changes.
+    ``counted`` says that ``metadata.generation`` counts its changes. ``selectable`` are the fields by which
+    objects may be selected, beside their names and namespaces.
     """
 
     group: str
@@ -31,6 +32,7 @@ class Resource(Struct, frozen=True, eq=False):
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     counted: bool = False
+    selectable: tuple[str, ...] = ()
 
     @property
     def api_version(self) -> str:
@@ -84,11 +86,13 @@ SERVICES = Resource(
         ),
     ),
     empty={"spec": {}, "status": {"loadBalancer": {}}},
+    selectable=("spec.clusterIP", "spec.type"),
 )
 
 NODES = Resource(
     *("", "v1", "nodes", "Node"),
     namespaced=False,
+    selectable=("spec.unschedulable",),
     short_names=("no",),
     shape=_fields(
         *("metadata", "spec", "status"),
@@ -169,6 +173,11 @@ EVENTS = Resource(
 CORE_EVENTS = Resource(
     *("", "v1", "events", "Event"),
     short_names=("ev",),
+    selectable=(
+        *(f"involvedObject.{field}" for field in ("kind", "namespace", "name", "uid", "apiVersion")),
+        *("involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "type"),
+        "reportingComponent",
+    ),
     shape=_fields(
         *("metadata", "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp"),
         *("count", "type", "eventTime", "series", "action", "related", "reportingComponent"),

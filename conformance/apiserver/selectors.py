@@ -1,7 +1,8 @@
 """Label and field selectors, in the API's query syntax."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from .store import Stored
 
@@ -40,15 +41,15 @@ def label_selector(text: str) -> Selector:
     return lambda stored: all(requirement(stored.labels) for requirement in requirements)
 
 
-def field_selector(text: str) -> Selector:
-    """What ``fieldSelector`` asks for: names and namespaces.
+def field_selector(text: str, selectable: Collection[str]) -> Selector:
+    """What ``fieldSelector`` asks for: names, namespaces, and what else is ``selectable`` of the resource.
 
     Raises:
         BadSelector: it can't be understood, or it is about another field.
     """
     if not text:
         return everything
-    tests = [_field(one) for one in text.split(",")]
+    tests = [_field(one, selectable) for one in text.split(",")]
     return lambda stored: all(test(stored) for test in tests)
 
 
@@ -88,7 +89,7 @@ def _compares(value: str, operator: str, bound: int) -> bool:
     return int(value) < bound if operator == "<" else int(value) > bound
 
 
-def _field(text: str) -> Selector:
+def _field(text: str, selectable: Collection[str]) -> Selector:
     match = _FIELD.fullmatch(text)
     if match is None:
         raise BadSelector(f"invalid field selector: {text!r}")
@@ -98,4 +99,16 @@ def _field(text: str) -> Selector:
         return lambda stored: (stored.name == value) is equal
     if field == "metadata.namespace":
         return lambda stored: (stored.namespace == value) is equal
+    if field in selectable:
+        return lambda stored: (_text(stored.manifest(), field) == value) is equal
     raise BadSelector(f"field label not supported: {field}")
+
+
+def _text(manifest: Mapping[str, Any], field: str) -> str:
+    """A field's value as selectors have it; empty where there is none, but for what is true or false."""
+    value: Any = manifest
+    for name in field.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if value is None:
+        return "false" if field == "spec.unschedulable" else ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -43,7 +43,7 @@ class Writer:
                     return self._delete(request, request.resource)
 
     def _create(self, request: Request, resource: Resource) -> Answer:
-        manifest = self._checked(_decoded(request), request, resource)
+        manifest = self._checked(_object(request), request, resource)
         metadata = manifest["metadata"]
         if not metadata.get("name") and metadata.get("generateName"):
             self._named += 1
@@ -58,12 +58,12 @@ class Writer:
 
     def _update(self, request: Request, resource: Resource) -> Answer:
         before = self._existing(request, resource)
-        manifest = self._checked(_decoded(request), request, resource)
+        manifest = self._checked(_object(request), request, resource)
         return self._replace(request, resource, before, manifest)
 
     def _patch(self, request: Request, resource: Resource) -> Answer:
         before = self._existing(request, resource)
-        kind = request.headers.get("content-type", "").partition(";")[0].strip()
+        kind = _media_type(request)
         ways = patches(resource)
         if kind not in ways:
             raise answers.unsupported_media_type(", ".join(ways))
@@ -126,12 +126,20 @@ class Writer:
         return manifest
 
 
+def _object(request: Request) -> Any:
+    if _media_type(request) not in ("", "application/json"):
+        raise answers.unsupported_media_type("application/json")
+    return _decoded(request)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip()
+
+
 def _decoded(request: Request) -> Any:
     try:
         return msgspec.json.decode(request.body)
     except msgspec.DecodeError as error:
-        if request.body[:4] == b"k8s\0":
-            raise answers.unsupported_media_type("application/json") from error
         raise answers.bad_request(f"the body is no JSON: {error}") from error
 
 

@@ -47,8 +47,26 @@ def test_field_selectors(server: ApiServer, client: Client) -> None:
     assert names(client.ask(f"{SERVICES}?fieldSelector=metadata.namespace!%3Ddefault").decoded) == ["b"]
 
 
+def test_fields_that_only_some_kinds_can_be_selected_by(server: ApiServer, client: Client) -> None:
+    server.put(service("a"))
+    headless = objects.service("b")
+    server.put(headless)
+    server.put(objects.service("c", "10.96.0.11", type="NodePort"))
+    for selector, chosen in (
+        ("spec.clusterIP!%3DNone", ["a", "c"]),
+        ("spec.clusterIP%3DNone", ["b"]),
+        ("spec.type%3DNodePort", ["c"]),
+        ("spec.type!%3DNodePort,metadata.name!%3Db", ["a"]),
+    ):
+        assert names(client.ask(f"{SERVICES}?fieldSelector={selector}").decoded) == chosen, selector
+    server.put(objects.node("n", ["192.0.2.1"], [], None))
+    for selector, chosen in (("spec.unschedulable%3Dfalse", ["n"]), ("spec.unschedulable%3Dtrue", [])):
+        assert names(client.ask(f"/api/v1/nodes?fieldSelector={selector}").decoded) == chosen
+    assert client.ask("/api/v1/nodes?fieldSelector=spec.clusterIP%3DNone").status == 400
+
+
 @pytest.mark.parametrize(
-    "query", ["labelSelector=%28", "labelSelector=a%3D%3D%3Db", "fieldSelector=spec.type%3Dx"]
+    "query", ["labelSelector=%28", "labelSelector=a%3D%3D%3Db", "fieldSelector=spec.sessionAffinity%3Dx"]
 )
 def test_a_selector_that_nobody_understands_is_refused(client: Client, query: str) -> None:
     answer = client.ask(f"{SERVICES}?{query}")
