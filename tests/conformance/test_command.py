@@ -1,12 +1,14 @@
 """``pointsman conformance``: the same suite for people who don't think of pytest."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
+import jsonschema
 import pytest
+from junitparser import JUnitXml
 
 from pointsman.cli import main
 from pointsman.conformance import report as reports
@@ -90,8 +92,14 @@ def test_a_kernel_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_junit_comes_by_the_name_of_the_file(tmp_path: Path) -> None:
     done = command(tmp_path, "--backend", "memory", "-k", NAME, "--report", "a.xml", "--report", "a.json")
     assert done.returncode == 0, done.stdout + done.stderr
-    root = ElementTree.parse(tmp_path / "a.xml").getroot()
-    assert len(list(root.iter("testcase"))) == len(reports.read(tmp_path / "a.json").results) == 2
+    suites = JUnitXml.fromfile(str(tmp_path / "a.xml"))
+    assert (suites.tests, suites.failures, suites.errors, suites.skipped) == (2, 0, 0, 0)
+    told = [{one.name: one.value for one in case.properties()} for suite in suites for case in suite]
+    written = json.loads((tmp_path / "a.json").read_bytes())
+    jsonschema.validate(written, reports.schema())
+    assert [(one["backend"], one["family"], one["semantics"]) for one in told] == [
+        (one["backend"], one["family"], " ".join(one["semantics"])) for one in written["results"]
+    ]
 
 
 def test_a_report_into_nowhere_is_refused_at_once(tmp_path: Path) -> None:

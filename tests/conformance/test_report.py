@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -188,6 +189,22 @@ def test_the_schema_says_what_every_field_of_a_report_is() -> None:
             assert due["type"] == kinds[type(value)]
 
     check(plain, schema)
+
+
+def test_the_schema_is_one_and_a_report_is_valid_by_it() -> None:
+    """As a validator sees it that knows nothing of us."""
+    jsonschema.Draft202012Validator.check_schema(reports.schema())
+    validator = jsonschema.Draft202012Validator(reports.schema())
+    valid = json.loads(msgspec.json.encode(report(result(), result(Outcome.FAIL), result(Outcome.NOT_HERE))))
+    validator.validate(valid)
+    for wrong in (
+        valid | {"seconds": "many"},
+        {name: value for name, value in valid.items() if name != "suite"},
+        valid | {"results": [valid["results"][0] | {"outcome": "good"}]},
+        valid | {"backends": [{**valid["backends"][0], "verdict": None}]},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            validator.validate(wrong)
 
 
 def test_markdown_tells_what_failed_and_what_was_not_asked(tmp_path: Path) -> None:
