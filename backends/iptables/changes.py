@@ -23,6 +23,7 @@ _RANKS = {
     for rank, prefix in enumerate(
         (
             names.MARK_MASQ,
+            names.POSTROUTING,
             names.REFUSED_NODE_PORTS,
             names.ENDPOINT,
             names.SERVICE,
@@ -156,7 +157,8 @@ def _lines(chains: dict[str, Change]) -> list[list[str]]:
 
 def _inside_out(chains: dict[str, Change]) -> Iterable[str]:
     """The chains to write, each behind those it leads to: by rank, but branches lead to each other."""
-    written = sorted((name for name, change in chains.items() if change.new is not None), key=_rank)
+    written = sorted(name for name, change in chains.items() if change.new is not None)
+    written.sort(key=lambda name: _rank(name, chains[name]))
     branches = {name for name in written if name.startswith(names.BRANCHES)}
     ordered: dict[str, None] = {}
 
@@ -174,13 +176,16 @@ def _inside_out(chains: dict[str, Change]) -> Iterable[str]:
 
 
 def _removed(chains: dict[str, Change]) -> list[list[str]]:
-    gone = sorted((name for name, change in chains.items() if change.new is None), key=_rank, reverse=True)
+    gone = sorted((name for name, change in chains.items() if change.new is None), reverse=True)
+    gone.sort(key=lambda name: _rank(name, chains[name]), reverse=True)
     groups = [[f":{name} - [0:0]" for name in gone]] if gone else []
     return groups + ([[f"-X {name}" for name in gone]] if gone else [])
 
 
-def _rank(name: str) -> tuple[int, str]:
-    return next((rank for prefix, rank in _RANKS.items() if name.startswith(prefix)), len(_RANKS)), name
+def _rank(name: str, change: Change) -> int:
+    if name == names.POSTROUTING and len(change.new or ()) < len(change.old or ()):
+        return len(_RANKS)  # it marks for pools' chains of the lean form, until none is left
+    return next((rank for prefix, rank in _RANKS.items() if name.startswith(prefix)), len(_RANKS))
 
 
 def _cut(table: str, groups: Iterable[list[str]], chunk: int | None) -> Iterator[Step]:

@@ -19,6 +19,7 @@ from pointsman.core.traffic import Count
 from . import accounting, libiptc
 from .changes import CHUNK, Changes
 from .counting import RuleCounts
+from .form import is_lean
 from .image import NAME, Image, Others
 from .kernel import Refused, Tools, Variant, allow_localnet, choose
 from .observe import observed
@@ -79,8 +80,9 @@ class IptablesDataplane:
         before = self._digest()
         if before is not None and self._seen is not None and self._seen[:2] == (before, meant):
             return self._seen[2]
-        wanted = None if meant is None else self._compiled(meant).tables
-        found = observed(self._family, self._found().means, self._read(), wanted)
+        state = self._read()
+        wanted = None if meant is None else self._compiled(meant, lean=state.lean).tables
+        found = observed(self._family, self._found().means, state, wanted)
         self._seen = (before, meant, found) if before is not None and before == self._digest() else None
         return found
 
@@ -149,7 +151,8 @@ class IptablesDataplane:
         """Look at what there is, and write what differs."""
         state = self._read()
         self._check_owner(state)
-        image = self._compiled(plan.desired, Others() if plan.complete else others(state))
+        lean = self._is_lean(plan, state)
+        image = self._compiled(plan.desired, Others() if plan.complete else others(state), lean=lean)
         if plan.desired.node.node_ports.loopback and self._family is IPFamily.IPV4:
             try:
                 allow_localnet()
@@ -165,11 +168,17 @@ class IptablesDataplane:
         self._image = image if plan.complete else None
         return replace(report, tables=self._counts.filled(image.tables, changes))
 
-    def _compiled(self, model: Model, others: Others = Others()) -> Image:
+    def _compiled(self, model: Model, others: Others = Others(), *, lean: bool) -> Image:
         """What the tables are to hold for a model, besides what they hold for others."""
-        image = Image(model.node, self._found().means, self._instance)
+        image = Image(model.node, self._found().means, self._instance, lean=lean)
         image.fill(model, others)
         return image
+
+    def _is_lean(self, plan: SyncPlan, state: State) -> bool:
+        """Whether rules are to have the lean form. Only full plans change it, and early parts never do."""
+        if not plan.complete and state.owner is not None:
+            return state.lean
+        return self._found().means.compared and is_lean(plan.desired, held=state.lean)
 
     def _write(
         self, changes: Changes, present: dict[str, int], wanted: dict[str, int], gone: set[str]

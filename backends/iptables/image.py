@@ -36,11 +36,12 @@ class Others(Struct, frozen=True):
 class Image:
     """One family's tables as a model wants them."""
 
-    def __init__(self, context: NodeContext, means: Means, instance: str) -> None:
+    def __init__(self, context: NodeContext, means: Means, instance: str, *, lean: bool) -> None:
         by_address = partial(Tree, length=context.family.address_length, block=addresses)
         by_port = partial(Tree, length=PORT_LENGTH, block=ports)
         self._context = context
         self._means = means
+        self._lean = lean
         self._trees = {root: (by_port if root in _PORTS else by_address)(root.value) for root in Root}
         self._cluster_ips = by_address(filter_(names.CLUSTER_IPS))
         self._health = HealthPorts(by_port(filter_(names.NODE_PORTS)))
@@ -51,7 +52,7 @@ class Image:
             self._trees[root].head = (skeleton.TRANSLATED,)
         self._cluster_ips.head = (skeleton.TRANSLATED,)
         self.tables = Tables(
-            skeleton.chains(context, means, instance), skeleton.jumps(), skeleton.shared(context)
+            skeleton.chains(context, means, instance, lean=lean), skeleton.jumps(), skeleton.shared(context)
         )
 
     def fill(self, model: Model, others: Others = Others()) -> None:
@@ -98,7 +99,7 @@ class Image:
         return changed, gone
 
     def _compile(self, service: ServiceFrontends) -> Fragment:
-        return compile_service(self._context, self._means.memory, service)
+        return compile_service(self._context, self._means.memory, service, lean=self._lean)
 
     def _claim(self, claims: dict[Match, str], match: Match, service: ServiceFrontends) -> None:
         other = claims.setdefault(match, str(service.name))

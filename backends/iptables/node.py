@@ -14,10 +14,11 @@ from pointsman.core.model import (
 
 from . import names
 from .rules import ANYWHERE, LOOPBACK, parse
+from .skeleton import LEAN
 from .state import State, entries
 from .tables import filter_, nat
 
-_OWNER = re.compile(r"pointsman instance (\S+), local pods (are in|come by|are unknown) ?(\S*)")
+_OWNER = re.compile(rf"pointsman instance (\S+), local pods (are in|come by|are unknown) ?(\S*?)(?:{LEAN})?")
 
 
 def read_context(family: IPFamily, state: State) -> tuple[str, NodeContext]:

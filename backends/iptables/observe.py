@@ -62,7 +62,7 @@ def observed(family: IPFamily, means: Means, state: State, meant: Tables | None 
         wrong.add(f"a chain of ours holds a rule that nobody understands: {error}")
         return Observed({}, strange=tuple(sorted(wrong)))
     if meant is None:
-        image = Image(model.node, means, instance)
+        image = Image(model.node, means, instance, lean=state.lean)
         image.fill(model)
         wrong = {*_deviations(difference(state, image.tables), state)}
     found = expected(model)
@@ -182,7 +182,8 @@ class _Reader:
     def _cluster_ip_masquerade(self, name: ServicePortName, match: Match, chain: str) -> Masquerade:
         held = self._state.chains.get(nat(chain), ())
         for masquerade in (Masquerade.UNLESS_LOCAL, Masquerade.ALWAYS):
-            if all(text in held for text in cluster_ip_rule(self._context, name, match, masquerade)):
+            rules = cluster_ip_rule(self._context, name, match, masquerade, lean=self._state.lean)
+            if all(text in held for text in rules):
                 return masquerade
         return Masquerade.NEVER
 
@@ -213,15 +214,17 @@ class _Reader:
 
     def _pool(self, chain: str) -> tuple[Endpoint, ...]:
         """The endpoints that a chain picks from, with weights in lowest terms."""
-        picks: list[tuple[str, Fraction]] = []
+        picks: list[tuple[Parsed, Fraction]] = []
         for text in self._state.chains.get(nat(chain), ()):
             parsed = parse(text)
-            if parsed.target.startswith(names.ENDPOINT) and parsed.get("--comment"):
+            if parsed.target == "DNAT" or (
+                parsed.target.startswith(names.ENDPOINT) and parsed.get("--comment")
+            ):
                 share = parsed.get("--probability")
-                picks.append((parsed.target, _recovered(share) if share else Fraction(1)))
+                picks.append((parsed, _recovered(share) if share else Fraction(1)))
         left, shares = Fraction(1), list[tuple[Endpoint, Fraction]]()
-        for target, part in picks:
-            endpoint = self._endpoint(target)
+        for pick, part in picks:
+            endpoint = _translated(pick) or self._endpoint(pick.target)
             if endpoint is not None:
                 shares.append((endpoint, left * part))
             left *= 1 - part
@@ -230,9 +233,8 @@ class _Reader:
 
     def _endpoint(self, chain: str) -> Endpoint | None:
         for text in self._state.chains.get(nat(chain), ()):
-            address, found, port = parse(text).get("--to-destination").rpartition(":")
-            if found:
-                return Endpoint(parse_address(address.strip("[]")), int(port))
+            if endpoint := _translated(parse(text)):
+                return endpoint
         self.strange.add(f"chain {chain} of table nat leads to no endpoint")
         return None
 
@@ -254,6 +256,12 @@ class _Reader:
                     if parsed.get("--name") == chain and parsed.get("--seconds").isdecimal():
                         return int(parsed.get("--seconds"))
         return 0
+
+
+def _translated(rule: Parsed) -> Endpoint | None:
+    """The endpoint that a rule leads to at once."""
+    address, found, port = rule.get("--to-destination").rpartition(":")
+    return Endpoint(parse_address(address.strip("[]")), int(port)) if found else None
 
 
 def _source(context: NodeContext, parsed: Parsed) -> Network:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pointsman.core.addresses import IPFamily, parse_address, parse_network
 from pointsman.core.errors import BackendUnavailable
@@ -62,9 +63,10 @@ class Found(Struct, frozen=True):
     """What a machine turns out to have. Where it lacks something, a reason is given, else that is empty."""
 
     means: Means
-    without_sets: str
-    uncounted: str
-    outside: str
+    without_sets: str = ""
+    uncounted: str = ""
+    uncompared: str = ""
+    outside: str = ""
     """Why tables aren't read in process."""
 
     def remarks(self, tools: Tools) -> tuple[str, ...]:
@@ -74,7 +76,12 @@ class Found(Struct, frozen=True):
         else:
             reading = "tables are read in process, by python-iptables"
         counting = f"there are no nfacct counters: {self.uncounted}" if self.uncounted else ""
-        return (reading, *([counting] if counting else ()))
+        full = (
+            f"endpoints have chains of their own in large clusters, too: {self.uncompared}"
+            if self.uncompared
+            else ""
+        )
+        return (reading, *(remark for remark in (counting, full) if remark))
 
 
 def probe(name: str, family: IPFamily, tools: Tools) -> Capabilities:
@@ -107,6 +114,20 @@ def examine(name: str, family: IPFamily, tools: Tools) -> Found:
         BackendUnavailable: not even the least is there.
     """
     outside = libiptc.why_not() if tools.variant is Variant.LEGACY else _LEGACY_ALONE
+    found = _whole(family, tools) or _parts(name, family, tools)
+    if not outside:
+        outside = _tried(family, tools, Means(found.means.memory), inside=True)
+    return replace(found, outside=outside)
+
+
+def _whole(family: IPFamily, tools: Tools) -> Found | None:
+    """Everything at once, which is what there usually is."""
+    means = Means(memory(family, sets=True), counted=True, compared=True)
+    return None if _tried(family, tools, means) else Found(means)
+
+
+def _parts(name: str, family: IPFamily, tools: Tools) -> Found:
+    """One after another, to tell what is missing."""
     without_sets = _tried(family, tools, Means(memory(family, sets=True)))
     remembering = memory(family, sets=not without_sets)
     if without_sets:
@@ -115,9 +136,9 @@ def examine(name: str, family: IPFamily, tools: Tools) -> Found:
             remedy = "use a kernel with the xtables matches and targets that kube-proxy needs"
             raise BackendUnavailable(name, f"{tools.restore} can't do what is needed ({reason})", remedy)
     uncounted = _tried(family, tools, Means(remembering, counted=True))
-    if not outside:
-        outside = _tried(family, tools, Means(remembering), inside=True)
-    return Found(Means(remembering, counted=not uncounted), without_sets, uncounted, outside)
+    uncompared = _tried(family, tools, Means(remembering, compared=True))
+    means = Means(remembering, counted=not uncounted, compared=not uncompared)
+    return Found(means, without_sets, uncounted, uncompared)
 
 
 def check_permitted(name: str, variant: Variant) -> None:
@@ -145,7 +166,7 @@ def _attempt(family: IPFamily, tools: Tools, means: Means, inside: bool) -> str:
     if libc.unshare(_CLONE_NEWNET):  # of this thread alone, which ends with the attempt
         return _untried(family, means, inside)
     sample = _sample(family)
-    image = Image(sample.node, means, "probe")
+    image = Image(sample.node, means, "probe", lean=means.compared)
     image.fill(sample)
     sets = Sets(family)
     try:
@@ -169,7 +190,7 @@ def _attempt(family: IPFamily, tools: Tools, means: Means, inside: bool) -> str:
 
 def _untried(family: IPFamily, means: Means, inside: bool) -> str:
     """What to believe where nothing can be tried without a trace, as with CAP_NET_ADMIN alone."""
-    if inside or means.counted:
+    if inside or means.counted or means.compared:
         return "it can't be tried without being allowed to make a network namespace"
     return _asked_for_sets(family) if means.memory.needs_sets else ""
 
@@ -215,7 +236,7 @@ def _sample(family: IPFamily) -> Model:
                 ),
                 cluster=(Endpoint(parse_address(one), 80), Endpoint(parse_address(other), 80, 2)),
                 when_empty=list(Refusal)[number % 2],
-                affinity=60,
+                affinity=60 if protocol is Protocol.TCP else 0,
                 health_check_node_port=32000,
             )
         )

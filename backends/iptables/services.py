@@ -25,7 +25,8 @@ from pointsman.core.model import (
 
 from . import names
 from .memory import Memory
-from .rules import REJECT, Where, network, random_share, rule
+from .picking import endpoint_rules, lean_rules, pick_rules
+from .rules import REJECT, Where, network, rule
 from .tables import ChainName, Rules, filter_, nat
 
 KINDS = {
@@ -71,9 +72,11 @@ class Fragment(Struct):
     sets: dict[str, int] = field(default_factory=dict)
 
 
-def compile_service(context: NodeContext, memory: Memory, service: ServiceFrontends) -> Fragment:
-    """Everything the tables hold for one service port (IPT-03…08)."""
-    writer = _Writer(context, memory, service)
+def compile_service(
+    context: NodeContext, memory: Memory, service: ServiceFrontends, *, lean: bool = False
+) -> Fragment:
+    """Everything the tables hold for one service port (IPT-03…08), in the lean form if need be."""
+    writer = _Writer(context, memory, service, lean=lean)
     for frontend in sorted(service.frontends, key=_rank):
         writer.frontend(frontend)
     for pool in Pool:
@@ -94,13 +97,13 @@ def audience(service: ServiceFrontends, frontend: Frontend) -> Audience:
 
 
 def cluster_ip_rule(
-    context: NodeContext, name: ServicePortName, match: Match, masquerade: Masquerade
+    context: NodeContext, name: ServicePortName, match: Match, masquerade: Masquerade, *, lean: bool = False
 ) -> Iterator[str]:
     """The rule that masquerades what goes to a ClusterIP, first in its pool's chain (IPT-06)."""
     destination = network(host_network(match.address)) if match.address is not None else ""
     where = Where(destination=destination, service=(match.protocol, match.port))
     what = f"{names.display(name)} cluster IP"
-    yield from _masquerade(context, masquerade, what, where)
+    yield from _masquerade(context, masquerade, what, where, lean=lean)
 
 
 def external_rules(context: NodeContext, name: ServicePortName, who: Audience) -> Iterator[str]:
@@ -120,27 +123,6 @@ def external_rules(context: NodeContext, name: ServicePortName, who: Audience) -
     yield rule(names.pool_chain(name, who.far.pool))
 
 
-def pick_rules(memory: Memory, service: ServiceFrontends, endpoints: tuple[Endpoint, ...]) -> Iterator[str]:
-    """Back to the endpoint that a client was at, else to any: 1/n, 1/(n-1), …, the rest (IPT-06)."""
-    ordered = sorted(endpoints, key=str)
-    chains = [names.endpoint_chain(service.name, endpoint) for endpoint in ordered]
-    if service.affinity:
-        yield from (rule(chain, matches=memory.remembers(chain, service.affinity)) for chain in chains)
-    left = sum(endpoint.weight for endpoint in ordered)
-    for endpoint, chain in zip(ordered, chains, strict=True):
-        share = random_share(endpoint.weight, left) if endpoint.weight < left else ""
-        yield rule(chain, comment=f"{names.display(service.name)} -> {endpoint}", matches=share)
-        left -= endpoint.weight
-
-
-def endpoint_rules(memory: Memory, service: ServiceFrontends, endpoint: Endpoint) -> Iterator[str]:
-    """The chain that leads to one endpoint (IPT-07)."""
-    yield rule(names.MARK_MASQ, source=network(host_network(endpoint.address)))
-    if service.affinity:
-        yield memory.remember(names.endpoint_chain(service.name, endpoint), service.affinity)
-    yield rule(f"DNAT --to-destination {endpoint}", service=(service.name.protocol, 0))
-
-
 def _rank(frontend: Frontend) -> tuple[int, bytes, int]:
     return _ORDER.index(frontend.kind), frontend.match.address or b"", frontend.match.port
 
@@ -148,10 +130,13 @@ def _rank(frontend: Frontend) -> tuple[int, bytes, int]:
 class _Writer:
     """Collects what one service port needs."""
 
-    def __init__(self, context: NodeContext, memory: Memory, service: ServiceFrontends) -> None:
+    def __init__(
+        self, context: NodeContext, memory: Memory, service: ServiceFrontends, *, lean: bool
+    ) -> None:
         self._context = context
         self._memory = memory
         self._service = service
+        self._lean = lean
         self._name = service.name
         self._masquerades: dict[Pool, list[str]] = {Pool.CLUSTER: [], Pool.LOCAL: []}
         self._variants: dict[str, list[object]] = {names.EXTERNAL: [], names.SOURCES: []}
@@ -173,6 +158,9 @@ class _Writer:
     def pool(self, pool: Pool, endpoints: tuple[Endpoint, ...]) -> None:
         """The chain that picks, and those of the endpoints."""
         chain = nat(names.pool_chain(self._name, pool))
+        if self._lean and not self._service.affinity:
+            self.fragment.chains[chain] = (*self._masquerades[pool], *lean_rules(self._service, endpoints))
+            return
         picks = pick_rules(self._memory, self._service, endpoints)
         self.fragment.chains[chain] = (*self._masquerades[pool], *picks)
         for endpoint in endpoints:
@@ -188,7 +176,9 @@ class _Writer:
             return "ACCEPT"  # as they are, past the node ports, to be refused
         plain = frontend.kind is FrontendKind.CLUSTER_IP and frontend.sources is None
         if plain and who.near is not None and not who.split:
-            rules = cluster_ip_rule(self._context, self._name, frontend.match, who.near.masquerade)
+            rules = cluster_ip_rule(
+                self._context, self._name, frontend.match, who.near.masquerade, lean=self._lean
+            )
             self._masquerades[who.near.pool] += rules
             return names.pool_chain(self._name, who.near.pool)
         external = self._variant(names.EXTERNAL, who)
@@ -268,6 +258,7 @@ def _masquerade(
     where: Where,
     *,
     far: bool = False,
+    lean: bool = False,
 ) -> Iterator[str]:
     """Mark what is to be masqueraded; where all or none are local, only the comment tells the intent."""
     if masquerade is Masquerade.NEVER:
@@ -278,7 +269,9 @@ def _masquerade(
     outside: Where | None = Where() if far else _outside(context)
     target = names.MARK_MASQ if outside is not None else ""
     everything: Where = {**where, **(outside or Where())}
-    yield rule(target, comment=f"masquerade unless from a local pod: {what}", **everything)
+    # The lean form leaves out what goes without saying.
+    comment = "" if lean and outside else f"masquerade unless from a local pod: {what}"
+    yield rule(target, comment=comment, **everything)
 
 
 def _pods(context: NodeContext) -> Where | None:

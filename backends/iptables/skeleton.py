@@ -12,6 +12,7 @@ from pointsman.core.model import (
 )
 
 from . import accounting, names
+from .form import hairpin
 from .means import Means
 from .rules import LOOPBACK, network, rule
 from .tables import ChainName, Rules, filter_, nat
@@ -20,6 +21,8 @@ NEW = "-m conntrack --ctstate NEW"
 TRANSLATED = rule("RETURN", matches="-m conntrack --ctstate DNAT")
 # Chains that hold a rule for as long as nobody flushes their table (SYNC-08).
 CANARIES = (nat(names.CANARY), filter_(names.CANARY))
+# What the mark of whose chains these are ends with in the lean form.
+LEAN = "; endpoints have no chains"
 _LOCAL = "-m addrtype --dst-type LOCAL"
 
 
@@ -61,20 +64,21 @@ def shared(context: NodeContext) -> dict[ChainName, Rules]:
     return {filter_(names.FIREWALL): (guard,), filter_("INPUT"): jump, filter_("OUTPUT"): jump}
 
 
-def chains(context: NodeContext, means: Means, instance: str) -> dict[ChainName, Rules]:
+def chains(context: NodeContext, means: Means, instance: str, *, lean: bool) -> dict[ChainName, Rules]:
     """Our own chains that no service has a part in."""
     mark = f"0x{context.masquerade_mark:x}"
     return {
-        nat(names.CANARY): (rule(comment=describe(context, instance)),),
+        nat(names.CANARY): (rule(comment=describe(context, instance, lean=lean)),),
         filter_(names.CANARY): (rule(comment="gone if somebody flushes this table"),),
         nat(names.MARK_MASQ): (rule(f"MARK --set-xmark {mark}/{mark}"),),
         nat(names.POSTROUTING): (
+            *_to_themselves(context, names.MARK_MASQ, lean=lean),
             rule("RETURN", matches=f"-m mark ! --mark {mark}/{mark}"),
             *_counted_node_ports(context, means),
             rule(f"MARK --set-xmark {mark}/0x0"),
             rule("MASQUERADE --random-fully", comment="kubernetes service traffic requiring SNAT"),
         ),
-        filter_(names.FORWARD): tuple(_forward(context, means, mark)),
+        filter_(names.FORWARD): tuple(_forward(context, means, mark, lean=lean)),
     }
 
 
@@ -94,9 +98,10 @@ def unclaimed(context: NodeContext) -> Rules:
     return tuple(rule("DROP", destination=network(c), comment=comment) for c in context.service_cidrs)
 
 
-def describe(context: NodeContext, instance: str) -> str:
-    """Whose chains these are and how they tell local pods, for whoever reads them."""
-    return f"pointsman instance {instance}, local pods {_describe_local(context.local)}"
+def describe(context: NodeContext, instance: str, *, lean: bool) -> str:
+    """Whose chains these are, how they tell local pods, and their form, for whoever reads them."""
+    form = LEAN if lean else ""
+    return f"pointsman instance {instance}, local pods {_describe_local(context.local)}{form}"
 
 
 def _describe_local(local: LocalTraffic | None) -> str:
@@ -139,10 +144,17 @@ def _is_loopback(address: bytes) -> bool:
     return address[0] == 127 if len(address) == 4 else address == bytes(15) + b"\x01"
 
 
-def _forward(context: NodeContext, means: Means, mark: str) -> Iterator[str]:
+def _to_themselves(context: NodeContext, target: str, *, lean: bool) -> Iterator[str]:
+    """Endpoints that were led to themselves: in the full form, their own chains mark them (IPT-07)."""
+    if lean:
+        yield rule(target, comment="an endpoint that reached itself", matches=hairpin(context.family))
+
+
+def _forward(context: NodeContext, means: Means, mark: str, *, lean: bool) -> Iterator[str]:
     if context.drop_invalid:
         counted = f" -m nfacct --nfacct-name {accounting.INVALID}" if means.counted else ""
         yield rule("DROP", matches=f"-m conntrack --ctstate INVALID{counted}")
     yield rule("ACCEPT", comment="kubernetes forwarding rules", matches=f"-m mark --mark {mark}/{mark}")
     comment = "kubernetes forwarding conntrack rule"
     yield rule("ACCEPT", comment=comment, matches="-m conntrack --ctstate RELATED,ESTABLISHED")
+    yield from _to_themselves(context, "ACCEPT", lean=lean)  # which have no mark yet

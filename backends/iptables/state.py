@@ -12,6 +12,7 @@ from .health import WORDS
 from .image import Others
 from .rules import parse
 from .services import Root
+from .skeleton import LEAN
 from .tables import ChainName, Rules
 
 # Our chains that are there whatever the services, by table. KUBE-FIREWALL is the kubelet's as well.
@@ -77,6 +78,12 @@ class State(Struct):
             if words[:2] == ["pointsman", "instance"] and len(words) > 2:
                 return words[2].rstrip(",")
         return ""
+
+    @property
+    def lean(self) -> bool:
+        """Whether the chains are in the lean form."""
+        marks = self.chains.get(ChainName("nat", names.CANARY), ())
+        return any(parse(text).get("--comment").endswith(LEAN) for text in marks)
 
     @property
     def beyond_kube_proxy(self) -> bool:

@@ -59,6 +59,8 @@ class _Story:
             return
         self.steps += (_lead(led) for led in self._led)
         self._led.clear()
+        if target == "DNAT" and not visit.chain.name.startswith(names.ENDPOINT):  # the lean form picks by it
+            self.steps.append(_pick(visit, way, visit.rule.get("--to-destination")))
         self.steps.append(step)
 
     def _step(self, visit: Visit, way: Way) -> Step | None:
@@ -66,9 +68,7 @@ class _Story:
         comment = visit.rule.get("--comment")
         why = f" ({comment})" if comment else ""
         if target.startswith(names.ENDPOINT):
-            share = float(visit.share)
-            chance = "the rest" if share == 1 else f"{share:.1%} of what gets here".replace(".0%", "%")
-            return Step("pick", f"{chance} → {target}{why}", where, float(way.chance))
+            return _pick(visit, way, f"{target}{why}")
         if target == "DNAT":
             before = format_endpoint(self._packet.destination, self._packet.port)
             after = visit.rule.get("--to-destination")
@@ -84,6 +84,12 @@ class _Story:
         if target == "ACCEPT" and visit.chain.table == "nat":
             return Step("policy", f"left as it is{why}", where)
         return None
+
+
+def _pick(visit: Visit, way: Way, what: str) -> Step:
+    share = float(visit.share)
+    chance = "the rest" if share == 1 else f"{share:.1%} of what gets here".replace(".0%", "%")
+    return Step("pick", f"{chance} → {what}", _where(visit), float(way.chance))
 
 
 def _lead(visit: Visit) -> Step:

@@ -13,7 +13,7 @@ from pointsman.core.traffic import Count
 from . import names
 
 _PICKED = re.compile(
-    rf"^\[(\d+):\d+\] -A ({names.SERVICE}\S+|{names.LOCAL}\S+) .*-j {names.ENDPOINT}", re.MULTILINE
+    rf"^\[(\d+):\d+\] -A ({names.SERVICE}\S+|{names.LOCAL}\S+) .*-j (?:{names.ENDPOINT}|DNAT)", re.MULTILINE
 )
 
 

@@ -11,10 +11,11 @@ from fractions import Fraction
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pointsman.core.addresses import Network, parse_address, parse_network
+from pointsman.core.addresses import IPFamily, Network, parse_address, parse_network
 from pointsman.core.packet import Action, Packet
 
 from . import names
+from .form import hairpin
 from .rules import Parsed, parse
 from .state import BUILT_IN, ENTRANCES, PROTOCOLS, State
 from .tables import ChainName
@@ -22,6 +23,7 @@ from .tables import ChainName
 # Weights are recovered from probabilities of 31 bits: beyond this sum of a pool's weights they are ambiguous.
 GREATEST_SUM = 40_000
 
+_TO_ITSELF = {parse(hairpin(family)).get("--bytecode") for family in IPFamily}
 _FATES = {"ACCEPT": Action.PASS, "DROP": Action.DROP, "REJECT": Action.REJECT}
 _FOLLOWED = {*ENTRANCES, names.FIREWALL}
 # Options that ask nothing of a packet: arguments of targets, and how often others matched.
@@ -180,6 +182,8 @@ class _Walker:
             case "--mark":
                 number, _, mask = value.partition("/")
                 return way.mark & int(mask, 16) == int(number, 16)
+            case "--bytecode":
+                return value in _TO_ITSELF and way.destination == packet.source
         return False  # a client that is not remembered, and what only others' rules ask
 
 

@@ -51,7 +51,7 @@ ELSEWHERE = {
     "DIV-21": "as SVC-CIP-02",
     "SYNC-05": "what a partial sync leaves alone: the planners' tests, per dataplane",
     "SYNC-06": "the kernel's transactions: test_dataplane.py and test_kill.py, per dataplane",
-    "SYNC-09": "economies of a layout: the iptables dataplane has another one",
+    "SYNC-09": "economies of large states: tests/backends/iptables/test_lean.py",
     "SYNC-10": "chains that nobody needs any more: tests/backends/nftables/test_changes.py",
 }
 

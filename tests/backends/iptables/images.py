@@ -9,9 +9,9 @@ from pointsman.core.model import Model
 INSTANCE = "pointsman"
 
 
-def image(model: Model, *, sets: bool = True, counted: bool = True) -> Image:
+def image(model: Model, *, sets: bool = True, counted: bool = True, lean: bool = False) -> Image:
     """What the tables are to hold for a model."""
-    made = Image(model.node, Means(memory(model.node.family, sets=sets), counted), INSTANCE)
+    made = Image(model.node, Means(memory(model.node.family, sets=sets), counted), INSTANCE, lean=lean)
     made.fill(model)
     return made
 

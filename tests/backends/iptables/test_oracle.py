@@ -16,37 +16,39 @@ from tests.backends.iptables.images import image, state
 from tests.strategies import families, histories, models, packets
 
 
-@given(st.data(), families, st.booleans(), st.booleans())
+@given(st.data(), families, st.booleans(), st.booleans(), st.booleans())
 def test_what_is_read_back_is_what_was_meant(
-    data: st.DataObject, family: IPFamily, sets: bool, counted: bool
+    data: st.DataObject, family: IPFamily, sets: bool, counted: bool, lean: bool
 ) -> None:
     model = data.draw(models(family))
     means = Means(memory(family, sets=sets), counted)
 
-    found = observed(family, means, state(image(model, sets=sets, counted=counted)))
+    found = observed(family, means, state(image(model, sets=sets, counted=counted, lean=lean)))
 
     assert found == expected(model)
 
 
-@given(families.flatmap(histories))
-def test_deltas_lead_to_the_tables_that_would_be_made_anew(history: list[tuple[Model, Delta]]) -> None:
-    made = image(history[0][0])
+@given(families.flatmap(histories), st.booleans())
+def test_deltas_lead_to_the_tables_that_would_be_made_anew(
+    history: list[tuple[Model, Delta]], lean: bool
+) -> None:
+    made = image(history[0][0], lean=lean)
     for model, delta in history[1:]:
         if delta.node:
-            made = image(model)
+            made = image(model, lean=lean)
             continue
         changed, _ = made.apply(delta)
         assert all(made.tables.chains.get(name) != rules for name, rules in changed.items() if rules is None)
         made.note(changed)
-        assert made.tables == image(model).tables
+        assert made.tables == image(model, lean=lean).tables
 
 
-@given(st.data(), families)
-def test_packets_meet_what_the_oracle_says(data: st.DataObject, family: IPFamily) -> None:
+@given(st.data(), families, st.booleans())
+def test_packets_meet_what_the_oracle_says(data: st.DataObject, family: IPFamily, lean: bool) -> None:
     model = data.draw(models(family))
     packet = data.draw(packets(model))
     assume(ours(model, packet))
 
-    told = trace(state(image(model)), packet)
+    told = trace(state(image(model, lean=lean)), packet)
 
     assert told.verdict == fate(model, packet)
