@@ -44,7 +44,9 @@ class Image:
         self._lean = lean
         self._trees = {root: (by_port if root in _PORTS else by_address)(root.value) for root in Root}
         self._cluster_ips = by_address(filter_(names.CLUSTER_IPS))
-        self._health = HealthPorts(by_port(filter_(names.NODE_PORTS)))
+        accepting = by_port(filter_(names.NODE_PORTS))
+        accepting.head = skeleton.guard(context)
+        self._health = HealthPorts(accepting)
         self._trees[Root.DISPATCH].tail = skeleton.to_node_ports(context)
         self._trees[Root.EXTERNAL].tail = skeleton.to_refused_node_ports(context)
         self._cluster_ips.tail = skeleton.unclaimed(context)

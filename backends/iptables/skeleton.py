@@ -51,17 +51,25 @@ def jumps() -> dict[ChainName, Rules]:
 
 def shared(context: NodeContext) -> dict[ChainName, Rules]:
     """What must be somewhere in chains that the kubelet uses too: the martian guard (SEC-01, DIV-18)."""
-    if context.family is not IPFamily.IPV4 or not context.node_ports.loopback:
+    guards = guard(context)
+    if not guards:
         return {}
-    guard = rule(
-        "DROP",
-        source=f"! {LOOPBACK[context.family]}",
-        destination=LOOPBACK[context.family],
-        comment="block incoming localnet connections",
-        matches="-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT",
-    )
     jump = (rule(names.FIREWALL),)
-    return {filter_(names.FIREWALL): (guard,), filter_("INPUT"): jump, filter_("OUTPUT"): jump}
+    return {filter_(names.FIREWALL): guards, filter_("INPUT"): jump, filter_("OUTPUT"): jump}
+
+
+def guard(context: NodeContext) -> Rules:
+    """The martian guard, where loopback addresses are routed.
+
+    Wherever something is accepted it comes before that, for of the one in the kubelet's chain nobody knows
+    where it stands.
+    """
+    if context.family is not IPFamily.IPV4 or not context.node_ports.loopback:
+        return ()
+    loopback = LOOPBACK[context.family]
+    comment = "block incoming localnet connections"
+    state = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
+    return (rule("DROP", source=f"! {loopback}", destination=loopback, comment=comment, matches=state),)
 
 
 def chains(context: NodeContext, means: Means, instance: str, *, lean: bool) -> dict[ChainName, Rules]:

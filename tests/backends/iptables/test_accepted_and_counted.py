@@ -2,6 +2,7 @@
 
 import select
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -111,6 +112,36 @@ def answered(lab: Lab, family: IPFamily) -> bool:
         client.connect_ex((address, HEALTH))
         readable, _, _ = select.select([listener], [], [], SILENCE)
         return bool(readable)
+
+
+def test_SEC_01_from_elsewhere_no_loopback_address_is_reached_by_a_health_checks_port(
+    counting: Kernel, lab: Lab
+) -> None:
+    """What accepts health checks stands before the guard that the kubelet shares."""
+    model = with_health(counting.model, "http")
+    node = replace(model.node, node_ports=NodePortAddresses(loopback=True))
+    counting.sync(replace(model, node=node), full=True)
+    [receiver] = lab.node.sockets(1, socket.AF_INET, socket.SOCK_RAW, Protocol.TCP)
+    [sender] = lab["client"].sockets(1, socket.AF_INET, socket.SOCK_RAW, Protocol.TCP)
+    address, source = (lab.address(name, IPFamily.IPV4) for name in ("node", "client"))
+    with receiver, sender:
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+        for target in (LOOPBACK, address):  # whatever the header says, the way is that to the node
+            sender.sendto(opening(source, target), (address, 0))
+        assert select.select([receiver], [], [], SOON)[0]
+        first = receiver.recv(64)
+
+    assert socket.inet_ntoa(first[16:20]) == address
+
+
+def opening(source: str, target: str) -> bytes:
+    """The first packet of a connection to the health check's port."""
+    ends = socket.inet_aton(source) + socket.inet_aton(target)
+    pieces = struct.pack("!HHIIBBHHH", 12345, HEALTH, 1, 0, 5 << 4, 2, 1024, 0, 0)
+    total = sum(struct.unpack("!16H", ends + struct.pack("!HH", socket.IPPROTO_TCP, 20) + pieces))
+    checksum = 0xFFFF - (total % 0xFFFF)
+    segment = pieces[:16] + struct.pack("!H", checksum) + pieces[18:]
+    return struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, socket.IPPROTO_TCP, 0) + ends + segment
 
 
 def test_SEC_03_services_are_forwarded_whatever_the_policy(counting: Kernel, lab: Lab) -> None:
