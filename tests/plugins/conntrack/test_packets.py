@@ -18,6 +18,7 @@ from pointsman.core.config import ProxyConfig
 from pointsman.core.engine import KINDS, Engine
 from pointsman.core.model import NamespacedName, Protocol
 from pointsman.core.plugins import Dataplane, Plugins
+from pointsman.plugins.conntrack.judgement import EMPTY_SECONDS
 from pointsman.plugins.conntrack.reconciler import Reconciler
 from tests.core.objects import NODE, draining, endpoint, endpoint_slice, service, service_port
 
@@ -52,6 +53,7 @@ class Node:
         self.host, self.other, self.vip, self.pods = ADDRESSES[family]
         self.reports: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.sockets: list[socket.socket] = []
+        self.later = 0.0  # than it is, for the reconciler
         namespace.configure(self._set_up)
         self.servers = {pod: self._socket(pod, 5353) for pod in self.pods}
         self.start()
@@ -70,7 +72,9 @@ class Node:
     def start(self) -> None:
         """Serve, with neither Service nor endpoints yet; that everything was looked at is waited for."""
         self.reconciler = Reconciler(
-            [self.family], lambda family, seconds, deleted: self.reports.put(deleted)
+            [self.family],
+            lambda family, seconds, deleted: self.reports.put(deleted),
+            clock=lambda: time.monotonic() + self.later,
         )
         spec = BackendSpec("nftables", "", NftablesDataplane)
         self.dataplane = self.namespace.run(Dataplane, spec, DataplaneSettings(self.family))
@@ -190,6 +194,24 @@ def test_CT_05_the_last_endpoint_that_goes_leaves_its_flows(here: Node) -> None:
     assert here.ask(client) == here.pods[0]
     assert here.serve(here.pods[1]) == 1
     assert here.ask(client) == here.pods[1]
+
+
+def test_a_service_without_endpoints_for_long_loses_its_flows(here: Node) -> None:
+    """Whoever has the address of the last endpoint by now must not be sent what was meant for it."""
+    here.list(here.service(), here.pods[0])
+    client, late = here.client(here.vip, 53), here.client(here.vip, 53)
+    assert here.ask(client) == here.pods[0]
+    assert here.serve() == 0
+    assert here.ask(client) == here.pods[0]
+    here.later = EMPTY_SECONDS
+    # Its thread sleeps by a clock that can't be moved; the change of another Service has it look at this one.
+    here.engine.updated(service("other", here.vip, [service_port(80)], (), ipFamilies=[str(here.family)]))
+    assert here.sync() == 1
+    assert here.ask(client) is None
+    assert here.ask(late) is None
+    here.serve(here.pods[1])
+    for opened in (client, late):  # whose first send may tell of the refusal before it
+        assert here.pods[1] in (here.ask(opened), here.ask(opened))
 
 
 def test_CT_06_a_flow_stays_with_an_endpoint_that_drains(here: Node) -> None:
