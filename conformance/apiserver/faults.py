@@ -59,6 +59,10 @@ class Faults:
         """Close the connection instead of answering."""
         self._add(_Rule("hang up", verb, plural, times))
 
+    def intercept(self, *, times: int = 1, verb: str = "", plural: str = "") -> None:
+        """Answer with a page of HTML and status 200, as a login page on the way does."""
+        self._add(_Rule("intercept", verb, plural, times))
+
     # In a watch's stream.
 
     def cut(self, *, times: int = 1, plural: str = "") -> None:

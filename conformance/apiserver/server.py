@@ -28,6 +28,7 @@ R = TypeVar("R")
 
 SERVICE_CIDRS = ("10.96.0.0/12", "fd00:96::/112")
 _BACKLOG = 128
+_INTERCEPTED = Answer(200, b"<!DOCTYPE html>\n<html><body>\nSign in\n</body></html>\n", "text/html")
 
 
 class ApiServer:
@@ -204,6 +205,9 @@ class ApiServer:
         self.requests.append(request)
         if self.faults.strike("hang up", request):
             raise CutOff
+        if self.faults.strike("intercept", request):
+            request.status = _INTERCEPTED.status
+            return _INTERCEPTED
         try:
             if rule := self.faults.strike("fail", request):
                 assert rule.failure is not None

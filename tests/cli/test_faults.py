@@ -133,6 +133,17 @@ def test_a_server_that_wants_to_be_left_alone_for_a_while(node: Node) -> None:
     node.follows()
 
 
+def test_something_on_the_way_that_answers_for_the_server(node: Node) -> None:
+    before = node.counts()
+    node.server.faults.intercept(times=FOREVER, plural=SLICES)
+    with unheard(node):
+        node.process.wait_for("watch_failed", "text/html")
+        node.until(lambda: node.source("failures") > 1)
+    node.server.faults.clear()
+    node.follows()
+    assert node.source("lists_total") == before["lists"]
+
+
 def test_a_server_that_cannot_prove_who_it_is(node: Node) -> None:
     node.server.break_tls()
     with unheard(node):

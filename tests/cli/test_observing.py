@@ -189,6 +189,29 @@ def test_HTTP_03_an_address_in_use(tmp_path: Path, node: Namespace, hard: bool) 
                 assert process.end() == 0
 
 
+def test_HTTP_03_an_address_that_is_not_this_nodes(tmp_path: Path, node: Namespace) -> None:
+    objects = folder(tmp_path / "objects")
+    arguments = ["--metrics-bind-address=192.0.2.99:10249", "--bind-address-hard-fail"]
+    with running(*command(objects, *arguments), popen=node.popen) as process:
+        assert process.status() == 1
+    assert "can't listen on 192.0.2.99:10249: Cannot assign requested address; give one" in process.lines[-1]
+
+
+@pytest.mark.parametrize("where", ["[::1]", "[::]", "::1"])
+def test_HTTP_01_over_ipv6(tmp_path: Path, node: Namespace, where: str) -> None:
+    objects = folder(tmp_path / "objects")
+    addresses = [f"--{which}-bind-address={where}" for which in ("metrics", "healthz")]
+    if "[" in where:
+        addresses = [f"{addresses[0]}:{STATUS}", f"{addresses[1]}:{HEALTH}"]
+    with running(*command(objects, *addresses), popen=node.popen) as process:
+        process.wait_for("ready")
+        assert node.run(ask, STATUS, "/proxyMode", host="::1")[2] == b"memory"
+        assert node.run(ask, HEALTH, "/livez", host="::1")[0] == 200
+        if where == "[::]":  # both families, as in Go
+            assert node.run(ask, HEALTH, "/livez")[0] == 200
+        assert process.end() == 0
+
+
 def test_port_0_means_that_nobody_is_answered(tmp_path: Path, node: Namespace) -> None:
     objects = folder(tmp_path / "objects")
     arguments = command(objects, "--healthz-bind-address=127.0.0.1:0")

@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from errno import EADDRINUSE
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -187,7 +188,8 @@ class Observers:
             node = NamespacedName("", self._decided.config.node_name)
             self._plugins.event(Event("Node", node, "Warning", reason, message))
             if self._decided.chosen.config.bind_address_hard_fail:
-                remedy = "free it, or set bindAddressHardFail to false to have it tried again"
+                do = "free it" if error.errno == EADDRINUSE else "give one that it can listen on"
+                remedy = f"{do}, or set bindAddressHardFail to false to have it tried again"
                 self._fail(PointsmanError(f"{message}; {remedy}"))
 
         binding = Binding(server, address, handler, failed)

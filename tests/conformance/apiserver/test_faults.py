@@ -52,6 +52,15 @@ def test_a_connection_is_closed_without_an_answer(server: ApiServer, client: Cli
     assert client.ask(SERVICES).status == 200
 
 
+def test_a_page_of_somebody_elses(server: ApiServer, client: Client) -> None:
+    server.faults.intercept(times=2, plural="services")
+    for path in (SERVICES, watch(server)):
+        answer = client.ask(path)
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html")
+        assert answer.body.startswith(b"<!DOCTYPE html>")
+    assert client.ask(SERVICES).headers["Content-Type"] == "application/json"
+
+
 def test_a_stream_breaks_off_within_an_object(server: ApiServer, client: Client) -> None:
     told = client.lines(watch(server))
     server.faults.cut()
