@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct, field
 
 from . import names
-from .tables import ChainName, Rules
+from .tables import ChainName, Change, Rules
+from .together import together
 
 # Lines of a transaction of the nft variant: it takes quadratic time.
 CHUNK = 2000
@@ -35,13 +36,6 @@ _RANKS = {
         )
     )
 }
-
-
-class Change(Struct, frozen=True):
-    """The rules of a chain before and after; None where there is no such chain."""
-
-    old: Rules | None
-    new: Rules | None
 
 
 class Changes(Struct):
@@ -107,7 +101,7 @@ def steps(changes: Changes, chunk: int | None = None) -> Iterator[Step]:
         and (change.old is None or set(change.new) - set(change.old))
         and not name.startswith((names.CLUSTER_IPS, names.UNCLAIMED))
     }
-    yield from _cut("filter", _lines(early), chunk)
+    yield from _cut("filter", _lines(early, chunk), chunk)
     yield from _table("nat", of["nat"], changes, chunk)
     late = {
         name: change
@@ -134,7 +128,7 @@ def _table(table: str, chains: dict[str, Change], changes: Changes, chunk: int |
     declared = [f":{name.name} - [0:0]" for name in changes.created if name.table == table]
     added = [f"-{_how(name)} {name.name} {text}" for name, rules in shared.items() for text in rules]
     # A chain can only go once nothing leads to it: the jumps that go come before the chains that go.
-    lines = [*_lines(chains), declared, [*added, *jumps], *_removed(chains)]
+    lines = [*_lines(chains, chunk), declared, [*added, *jumps], *_removed(chains)]
     yield from _cut(table, [group for group in lines if group], chunk)
 
 
@@ -147,12 +141,19 @@ def _jumps(base: str, change: Change) -> Iterator[str]:
     yield from (f"-I {base} {at} {text}" for at, text in enumerate(change.new or (), 1))
 
 
-def _lines(chains: dict[str, Change]) -> list[list[str]]:
+def _lines(chains: dict[str, Change], chunk: int | None) -> list[list[str]]:
     """The lines for chains, those that belong together in one group."""
+    ordered = list(_inside_out(chains))
+    whole = chunk is None or sum(1 + len(chains[name].new or ()) for name in ordered) <= chunk
     return [
-        [f":{name} - [0:0]", *(f"-A {name} {text}" for text in chains[name].new or ())]
-        for name in _inside_out(chains)
+        [line for name in group for line in _chain(name, chains[name])]
+        for group in ([ordered] if whole else together(chains, ordered))
     ]
+
+
+def _chain(name: str, change: Change) -> Iterator[str]:
+    yield f":{name} - [0:0]"
+    yield from (f"-A {name} {text}" for text in change.new or ())
 
 
 def _inside_out(chains: dict[str, Change]) -> Iterable[str]:

@@ -25,11 +25,10 @@ from typing import Any
 
 from pointsman.core.addresses import IPFamily
 
-from .changes import Change
 from .kernel import LOCK_WAIT, Refused, lock_file
 from .rules import parse
 from .state import ENTRANCES, LEADS
-from .tables import ChainName, Rules
+from .tables import ChainName, Change, Rules
 
 # How often somebody who doesn't heed the lock may write between our look at a table and our commit.
 _PATIENCE = 5

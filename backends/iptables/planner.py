@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from . import names
-from .changes import Change, Changes
+from .changes import Changes
 from .image import Changed
 from .rules import same
 from .state import State
-from .tables import ChainName, Rules, Tables, nat
+from .tables import ChainName, Change, Rules, Tables, nat
 
 
 def difference(state: State, tables: Tables, *, keep_others: bool = False) -> Changes:

@@ -15,6 +15,13 @@ class ChainName(NamedTuple):
     name: str
 
 
+class Change(Struct, frozen=True):
+    """The rules of a chain before and after; None where there is no such chain."""
+
+    old: Rules | None
+    new: Rules | None
+
+
 class Set(NamedTuple):
     """A set of clients that is needed, and for how many seconds it remembers them."""
 

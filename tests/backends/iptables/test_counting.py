@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.backends.iptables.changes import Change, Changes
+from pointsman.backends.iptables.changes import Changes
 from pointsman.backends.iptables.counting import RuleCounts
-from pointsman.backends.iptables.tables import ChainName, Rules, Tables
+from pointsman.backends.iptables.tables import ChainName, Change, Rules, Tables
 from pointsman.core.plan import TableRules
 
 CHAINS = [ChainName(table, name) for table in ("nat", "filter") for name in ("KUBE-A", "KUBE-B", "KUBE-C")]

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from pointsman.backends.iptables import libiptc, skeleton
-from pointsman.backends.iptables.changes import Change
 from pointsman.backends.iptables.dataplane import IptablesDataplane
 from pointsman.backends.iptables.kernel import Refused, Variant
-from pointsman.backends.iptables.tables import ChainName, nat
+from pointsman.backends.iptables.tables import ChainName, Change, nat
 from pointsman.conformance.lab import Namespace
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import expected

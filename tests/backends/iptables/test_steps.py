@@ -38,6 +38,7 @@ SMALL = 12  # lines of a transaction
 def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
     with Namespace("steps") as opened:
         made = Kernel(opened, request.param)
+        opened.run(made.dataplane.dataplane_probe)  # whose transactions are not the test's
         yield made
         made.close()
 

@@ -1,0 +1,82 @@
+"""Which chains have to be written in one transaction, when a change is cut into several.
+
+A packet's way leads through several chains. Where one that is there leads to another that changes, and leads
+to it no longer or only now, packets would meet one as it was and the other as it will be: the masquerading
+that was meant for other endpoints, or none. New chains are met by nobody yet, and those that go by nobody any
+more: the first can be written before and the others removed after all that is in use.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from . import names
+from .tables import Change
+
+_DISPATCHING = (
+    names.SERVICES,
+    names.NODE_PORTS,
+    names.PROXY_FIREWALL,
+    names.EXTERNAL_SERVICES,
+    names.REFUSED_NODE_PORTS,
+    *names.BRANCHES,
+)
+
+
+def together(chains: Mapping[str, Change], ordered: Iterable[str]) -> list[list[str]]:
+    """The chains to write, in order, those of one list to be written at once."""
+    written = list(ordered)
+    parts = _Parts(name for name in written if chains[name].old is not None)
+    for name in written:
+        if name in parts.of:
+            for other in _bound(name, chains):
+                if other in parts.of:
+                    parts.join(name, other)
+    last = {parts.find(name): at for at, name in enumerate(written) if name in parts.of}
+    groups: dict[str, list[str]] = {}
+    found: list[list[str]] = []
+    for at, name in enumerate(written):
+        if name not in parts.of:
+            found.append([name])
+            continue
+        part = parts.find(name)
+        groups.setdefault(part, []).append(name)
+        if last[part] == at:
+            found.append(groups[part])
+    return found
+
+
+def _bound(name: str, chains: Mapping[str, Change]) -> Iterator[str]:
+    """The chains that one which is there leads to, before or after, past those that come or go."""
+    old, new = chains[name].old or (), chains[name].new or ()
+    # Those that dispatch lead everywhere, and most of it stays.
+    differing = {*old} ^ {*new} if name.startswith(_DISPATCHING) else {*old, *new}
+    todo = list(_targets(differing))
+    seen: set[str] = set()
+    while todo:
+        target = todo.pop()
+        if target in seen or target not in chains:
+            continue
+        seen.add(target)
+        change = chains[target]
+        if change.old is not None and change.new is not None:
+            yield target
+        else:
+            todo += _targets(change.old or change.new or ())
+
+
+def _targets(rules: Iterable[str]) -> Iterator[str]:
+    return (text.rpartition(" -j ")[2] for text in rules)
+
+
+class _Parts:
+    """Disjoint parts of a whole, which begins in pieces."""
+
+    def __init__(self, pieces: Iterable[str]) -> None:
+        self.of = {piece: piece for piece in pieces}
+
+    def find(self, piece: str) -> str:
+        while self.of[piece] != piece:
+            self.of[piece] = piece = self.of[self.of[piece]]
+        return piece
+
+    def join(self, one: str, other: str) -> None:
+        self.of[self.find(one)] = self.find(other)
