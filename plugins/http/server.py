@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from errno import EMFILE, ENFILE
 from struct import pack
 
 from .connection import Connection, Limits
@@ -53,6 +55,7 @@ class HttpServer:
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector.register(self._wake, selectors.EVENT_READ)
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._closing = threading.Lock()
         self._slow = 0
         self._stopping = False
@@ -136,8 +139,10 @@ class HttpServer:
     def _accept(self, listener: Listener) -> None:
         try:
             sock, _ = listener.socket.accept()
-        except OSError:  # the client left, or there are no more file descriptors: others may soon be free
-            return
+        except OSError as error:
+            if error.errno in (EMFILE, ENFILE):
+                self._turn_away(listener)
+            return  # else the client left
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(self._connections) >= self._limits.connections and not self._make_room():
@@ -146,6 +151,22 @@ class HttpServer:
         connection = Connection(sock, listener.handler, self._limits, self._answer, time.monotonic())
         self._connections[sock.fileno()] = connection
         self._selector.register(sock, selectors.EVENT_READ, connection)
+
+    def _turn_away(self, listener: Listener) -> None:
+        """End a connection that there is no file descriptor for, by means of the one that is kept for that.
+
+        Left alone it would go on being announced, and this thread would do nothing else.
+        """
+        self._give_up_spare()
+        with suppress(OSError):
+            listener.socket.accept()[0].close()
+        with suppress(OSError):  # another thread may have been quicker
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _give_up_spare(self) -> None:
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
 
     def _make_room(self) -> bool:
         """End the oldest connection that asks for nothing, or is still asking: a flood drowns itself."""
@@ -234,6 +255,7 @@ class HttpServer:
             elif isinstance(key.data, Listener):
                 self._unlisten(key.data.socket)
         self._selector.close()
+        self._give_up_spare()
         with self._closing:
             os.close(self._wake)
             self._wake = -1

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from pointsman.core.config import ProxyConfig
+from pointsman.plugins.system.files import allow_open_files
 from pointsman.plugins.system.oom import set_oom_score
 from pointsman.plugins.system.sysctls import ConntrackSettings, apply, is_liberal
 
@@ -33,7 +34,8 @@ def prepare_kernel(selection: Selection, config: KubeProxyConfiguration) -> None
 
 
 def prepare_process(config: KubeProxyConfiguration) -> None:
-    """Have the kernel spare this process when memory runs out."""
+    """Have the kernel spare this process when memory runs out, and let it have as many files as it may."""
+    allow_open_files()
     set_oom_score(config.oom_score_adj)
 
 

@@ -1,6 +1,8 @@
 """The server among good, slow, greedy and broken clients."""
 
 import http.client
+import os
+import resource
 import select
 import socket
 import threading
@@ -144,6 +146,21 @@ def test_more_connections_than_there_is_room_for_end_the_oldest_idle_one() -> No
         first, *_ = [idle.enter_context(connected(listener.port)) for _ in range(3)]
         assert ask(listener.port)[0] == 200
         assert until_closed(first) == b""
+
+
+def test_where_no_file_can_be_opened_clients_are_turned_away() -> None:
+    """Or the server would be told again and again that somebody waits."""
+    with serving() as listener, socket.socket() as client:
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        os.close(lowest := os.open(os.devnull, os.O_RDONLY))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+        try:
+            client.settimeout(TIMEOUT)
+            client.connect(("127.0.0.1", listener.port))
+            assert until_closed(client) == b""
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert ask(listener.port)[0] == 200
 
 
 def test_slow_answers_keep_nobody_waiting_and_are_few() -> None:
