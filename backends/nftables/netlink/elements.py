@@ -18,6 +18,10 @@ from .expressions import data_value, data_verdict
 from .selectors import userdata
 from .sets import SetSpec
 
+# Of a verdict map that few chains are led from, all fit; of those by which service ports have chains of their
+# own, names come and go for as long as the process lives.
+_FRAMES_KEPT = 1024
+
 _END = be32(nf.NFTA_SET_ELEM_FLAGS, nf.NFT_SET_ELEM_INTERVAL_END)
 
 
@@ -130,6 +134,8 @@ class ElementCodec:
     def _verdict_frame(self, verdict: Verdict) -> tuple[bytes, bytes]:
         whole = self.pack(bytes(self.spec.key_length), verdict)
         start, stop = 3 * HEADER_SIZE, 3 * HEADER_SIZE + self.spec.key_length
+        if len(self._verdicts) >= _FRAMES_KEPT:
+            self._verdicts.clear()
         frame = self._verdicts[verdict] = whole[:start], whole[stop:]
         return frame
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -103,6 +104,23 @@ def test_plain_keys_are_not_parsed_one_by_one(monkeypatch: pytest.MonkeyPatch) -
     some = [bytes((number,)) * 8 for number in range(100)]
     monkeypatch.setattr("pointsman.backends.nftables.netlink.elements.parse_elements", None)
     assert list(codec.parse_keys(b"".join(codec.keys(some)))) == some
+
+
+def test_verdicts_that_come_and_go_are_not_remembered_for_good() -> None:
+    """Each service port with session affinity leads to chains of its own name."""
+    codec = ElementCodec(layouts.spec(Family.IP, "services"))
+    key = bytes(codec.spec.key_length)
+    tracemalloc.start()
+    try:
+        held = []
+        for number in range(12_000):
+            verdict = Verdict(VerdictCode.GOTO, f"learn-{number}")
+            assert codec.verdicts([(key, verdict)]) == [codec.pack(key, verdict)]
+            if number in (3_999, 11_999):
+                held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[1] < 1.5 * held[0]
 
 
 @given(st.sampled_from(DATA_MAPS), st.data())
