@@ -96,8 +96,8 @@ class Tally:
 
     def _judgement(self, backend: str) -> Judgement:
         chosen = self._account().chosen.by_backend.get(backend, 0)
-        false_alarms = self._results.false_alarms(backend)
-        return judge(self._suite(), chosen, self._results.of(backend), false_alarms)
+        chance = sum(map(self._results.false_alarms, self._backends))
+        return judge(self._suite(), chosen, self._results.of(backend), chance)
 
     def _account(self) -> Account:
         return merged(sorted(self._accounts, key=lambda one: len(one.chosen.cases)))

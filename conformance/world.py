@@ -303,7 +303,7 @@ class World:
 
         Raises:
             AssertionError: an endpoint has another share, or one pick tells of the next. It is raised with
-                probability `ALARM_RATE`, twice, if all is well.
+                probability `EXCESS` times `ALARM_RATE`, twice, if all is well.
         """
         whole = sum(shares.values())
         due = {
@@ -313,7 +313,7 @@ class World:
         outcomes = self.burst(client, destination, port, protocol, count=count)
         picks = [f"{one.pod}:{one.port}" if isinstance(one, Reply) else str(one) for one in outcomes]
         for test in (statistics.evenness(Counter(picks), due), statistics.independence(picks, due)):
-            self.budget.spend(statistics.ALARM_RATE)
+            self.budget.spend(statistics.EXCESS * statistics.ALARM_RATE)
             assert test >= statistics.ALARM_RATE, (
                 f"{dict(Counter(picks))} in {count} connections, shares {due} were due: p = {test:.2g}"
             )
@@ -322,9 +322,9 @@ class World:
         """Check that many clients' picks are spread evenly over all servers.
 
         Raises:
-            AssertionError: they aren't, or with probability `ALARM_RATE` though they are.
+            AssertionError: they aren't, or with probability `EXCESS` times `ALARM_RATE` though they are.
         """
-        self.budget.spend(statistics.ALARM_RATE)
+        self.budget.spend(statistics.EXCESS * statistics.ALARM_RATE)
         test = statistics.evenness(Counter(picks), dict.fromkeys(servers, 1 / len(servers)))
         assert test >= statistics.ALARM_RATE, f"{dict(Counter(picks))} is not even: p = {test:.2g}"
 

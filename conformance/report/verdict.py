@@ -37,7 +37,7 @@ def judge(suite: SuiteInfo, chosen: int, results: Sequence[Result], false_alarms
         suite: what was asked in this run.
         chosen: how many cases were to be played for the backend.
         results: those that were.
-        false_alarms: the probability with which they fail though nothing is wrong.
+        false_alarms: the probability with which the run fails though nothing is wrong, whoever else is in it.
     """
     counts = Counter(result.outcome for result in results)
     if counts[Outcome.FAIL]:

@@ -122,13 +122,18 @@ def test_a_case_that_names_no_rule_is_an_error_of_usage(mutants: Path) -> None:
     assert "name the rules it is about" in run.output
 
 
-def test_a_case_that_leaves_too_much_to_chance_fails_the_run(mutants: Path) -> None:
+@pytest.mark.parametrize(("chance", "backends"), [("0.001", ["memory"]), ("6e-5", ["memory", "healthy"])])
+def test_cases_that_leave_too_much_to_chance_fail_the_run(
+    mutants: Path, chance: str, backends: list[str]
+) -> None:
+    """Also if it is too much only for all backends together."""
     case = mutants / "test_of_chance.py"
     case.write_text(
         "import pytest\n@pytest.mark.semantics('SEL-10')\n"
-        "def test_it(world):\n    world.budget.spend(0.001)\n"
+        f"def test_it(world):\n    world.budget.spend({chance})\n"
     )
-    run = play(mutants, str(case), "--backend", "memory")
+    options = [option for backend in backends for option in ("--backend", backend)]
+    run = play(mutants, str(case), *options, "--family", "4")
     case.unlink()
     assert run.status == pytest.ExitCode.TESTS_FAILED, run.output
     assert "left more than 0.0001 to chance" in run.output

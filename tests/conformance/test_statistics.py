@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pointsman.conformance.statistics import (
     ALARM_RATE,
+    EXCESS,
     MISS_RATE,
     UNREACHED_RATE,
     coverage,
@@ -75,6 +76,24 @@ def test_the_stated_rate_holds_far_out_in_the_tail(size: int) -> None:
     """By exact enumeration of two and four equal cells: the approximation is not off by more than a fifth."""
     count = sample_size(1 / size, size - 1)
     assert exact_alarm_rate(count, size) == pytest.approx(ALARM_RATE, rel=0.2)
+
+
+def test_the_serial_test_alarms_more_often_than_stated_but_not_much() -> None:
+    """Pairs of two endpoints are four equal cells, with half as many picks each."""
+    pairs = sample_size(1 / 2, 1) // 2
+    assert 1 < exact_alarm_rate(pairs, 4) / ALARM_RATE < EXCESS / 3  # 1.1; with more cells it is more
+
+
+@pytest.mark.parametrize("share", [1 / 4, 1 / 3, 1 / 2])
+def test_unequal_shares_alarm_little_more_often_than_stated(share: float) -> None:
+    count = sample_size(share, 1)
+    shares = {"one": share, "other": 1 - share}
+    exact = sum(
+        comb(count, ones) * share**ones * (1 - share) ** (count - ones)
+        for ones in range(count + 1)
+        if evenness({"one": ones, "other": count - ones}, shares) < ALARM_RATE
+    )
+    assert 0.5 < exact / ALARM_RATE < EXCESS / 2
 
 
 def exact_alarm_rate(count: int, size: int) -> float:

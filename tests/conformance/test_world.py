@@ -14,7 +14,7 @@ from pointsman.conformance.objects import port, service, target
 from pointsman.conformance.scene import OUTSIDE, POD, PODS, PORTS
 from pointsman.conformance.simulation import SimulatedNetwork
 from pointsman.conformance.stages import Stage, Stages
-from pointsman.conformance.statistics import ALARM_RATE, Budget
+from pointsman.conformance.statistics import ALARM_RATE, EXCESS, Budget
 from pointsman.conformance.subject import SyncFailed
 from pointsman.conformance.world import World
 from pointsman.core.addresses import IPFamily
@@ -177,7 +177,7 @@ def test_what_is_left_to_chance_is_counted(world: World) -> None:
     vip = world.scene.cluster_ip()
     world.apply(service("web", vip), world.slice("web", "pod-a", "remote-a"))
     world.assert_spread(POD, vip, 80, {"pod-a": 1, "remote-a": 1})
-    assert world.budget.spent == pytest.approx(2 * ALARM_RATE)
+    assert world.budget.spent == pytest.approx(2 * EXCESS * ALARM_RATE)
     with pytest.raises(AssertionError, match="were due: p = "):
         world.assert_spread(POD, vip, 80, {"pod-a": 2, "remote-a": 1})
 
