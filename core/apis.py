@@ -7,6 +7,8 @@ Kubernetes treats null and absent alike, so every optional field admits None.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from sys import intern
 from typing import Annotated, Any
 
 import msgspec
@@ -277,10 +279,14 @@ def is_dns_label(text: str) -> bool:
     return _DNS_LABEL.fullmatch(text) is not None
 
 
+_is_frequent_label = lru_cache(maxsize=1024)(is_dns_label)
+"""The same of namespaces and ports, whose names are few and come with every object."""
+
+
 def _checked(decoded: ApiObject, namespace: str) -> ApiObject:
     kind, meta = type(decoded), decoded.metadata
     if kind in _NAMESPACED:
-        meta.namespace = meta.namespace or namespace
+        meta.namespace = intern(meta.namespace or namespace)
     for field, reason in _bad_names(decoded):
         name = _display_name(meta.namespace if kind in _NAMESPACED else None, meta.name)
         raise ObjectRejected(kind.__name__, name, field, reason)
@@ -295,7 +301,7 @@ def _bad_names(decoded: ApiObject) -> Iterator[tuple[str, str]]:
     elif not _DNS_SUBDOMAIN.fullmatch(meta.name):
         yield "$.metadata.name", f"{meta.name[:80]!r} is not a DNS name"
     if kind in _NAMESPACED:
-        if not is_dns_label(meta.namespace):
+        if not _is_frequent_label(meta.namespace):
             yield "$.metadata.namespace", f"{meta.namespace[:80]!r} is not a DNS label"
     elif meta.namespace:
         yield "$.metadata.namespace", f"a {kind.__name__} is in no namespace"
@@ -305,7 +311,7 @@ def _bad_names(decoded: ApiObject) -> Iterator[tuple[str, str]]:
     elif isinstance(decoded, EndpointSlice):
         where, ports = "$.ports", [*(decoded.ports or ())]
     for index, port in enumerate(ports):
-        if port.name and not is_dns_label(port.name):
+        if port.name and not _is_frequent_label(port.name):
             yield f"{where}[{index}].name", f"{port.name[:80]!r} is not a port name"
 
 

@@ -336,6 +336,14 @@ def check_harmless(bench: Bench) -> None:
             assert len(text) < 1000
 
 
+def test_objects_of_one_namespace_share_its_name() -> None:
+    """There are tens of thousands of them."""
+    raw = [json.dumps(plain).encode() for plain in (SERVICE, SLICE)]
+    one, other = decode(Service, raw[0]), decode(EndpointSlice, raw[1])
+    assert one.metadata.namespace == "shop"
+    assert one.metadata.namespace is other.metadata.namespace
+
+
 @given(damaged())
 @example((Service, {**SERVICE, "spec": {**SERVICE["spec"], "externalIPs": ["x" * 5000]}}))
 @example((EndpointSlice, {**SLICE, "metadata": {"name": "a", "namespace": "b", "labels": {
