@@ -7,6 +7,7 @@ where they should. Times are on the wall.
 
 import argparse
 import json
+import math
 import os
 import platform
 import resource
@@ -31,6 +32,8 @@ from pointsman.core.addresses import format_address
 SIZES = ("1000x4", "5000x4", "10000x4")
 BACKENDS = ("nftables", "iptables-legacy", "iptables-nft")
 CHANGES = 100
+LIMITED_SERVICES = 10_000
+ALONE = 5.0  # seconds of changes without others, or as long as the first hundred take
 BACKGROUND_RATE = 100  # slices a second
 PATIENCE = 600.0
 NODE = "bench-node"
@@ -41,11 +44,20 @@ Manifest = dict[str, Any]
 
 
 class Limits(NamedTuple):
-    """What it must reach with nftables, in seconds and MB."""
+    """What is to be reached with 10,000 services, and so with fewer."""
 
-    ready_s: float = 3.0
-    change_ms: float = 20.0
+    ready_s: float = math.inf
+    change_p50_ms: float = math.inf
     rss_mb: float = 150.0
+    rss_after_mb: float = 150.0
+
+
+LIMITS = {
+    "nftables": Limits(ready_s=3.0, change_p50_ms=20.0),
+    "iptables-legacy": Limits(ready_s=4.0),
+    "iptables-nft": Limits(change_p50_ms=50.0),
+    "ipvs": Limits(change_p50_ms=10.0),
+}
 
 
 def service(number: int) -> Manifest:
@@ -222,12 +234,15 @@ def measure(backend: str, size: Size, seconds: float) -> dict[str, Any]:
             result["ready_cpu_s"] = daemon.cpu()
             result["rss_mb"] = daemon.rss()
             before = daemon.cpu()
-            result |= changes(daemon, server, prober, size, "change")
-            result["cpu_ms_per_change"] = (daemon.cpu() - before) / CHANGES * 1e3
-            if seconds:
+            turns = [0] * min(CHANGES, size.services)
+            took = changes(daemon, server, prober, size, turns, ALONE, least=CHANGES)
+            result["cpu_ms_per_change"] = (daemon.cpu() - before) / len(took) * 1e3
+            result |= figures("change", took)
+            if seconds and size.services > CHANGES:
                 with busy(server, size) as count:
                     before = daemon.cpu()
-                    result |= changes(daemon, server, prober, size, "busy_change", until=seconds)
+                    took = changes(daemon, server, prober, size, turns, seconds)
+                result |= figures("busy_change", took)
                 result["background_changes"] = count[0]
                 result["busy_cpu"] = (daemon.cpu() - before) / seconds
             result["rss_after_mb"] = daemon.rss()
@@ -254,17 +269,24 @@ def await_served(daemon: Daemon, prober: Prober, size: Size) -> None:
 
 
 def changes(
-    daemon: Daemon, server: ApiServer, prober: Prober, size: Size, what: str, until: float | None = None
-) -> dict[str, float]:
-    """Milliseconds from the write at the API server until packets go to the new endpoint."""
+    daemon: Daemon,
+    server: ApiServer,
+    prober: Prober,
+    size: Size,
+    turns: list[int],
+    seconds: float,
+    least: int = 1,
+) -> list[float]:
+    """Milliseconds from the write at the API server until packets go to the new endpoint, sorted.
+
+    ``turns`` has how often each of the first services was changed so far.
+    """
     took: list[float] = []
-    ends = None if until is None else time.monotonic() + until
-    turn = 0
-    while (len(took) < CHANGES) if ends is None else (time.monotonic() < ends):
-        number = len(took) % CHANGES
-        if number == 0:
-            turn += 1
-        pod = pods(number, size, turn=turn + (what == "busy_change"))[0]
+    ends = time.monotonic() + seconds
+    while len(took) < least or time.monotonic() < ends:
+        number = len(took) % len(turns)
+        turns[number] += 1
+        pod = pods(number, size, turn=turns[number])[0]
         began = time.perf_counter()
         server.put(endpoint_slice(number, [pod]))
         while not prober.leads_to(number, pod):
@@ -273,11 +295,26 @@ def changes(
                 raise RuntimeError(f"service-{number} doesn't lead to its new endpoint")
             time.sleep(0.0005)
         took.append((time.perf_counter() - began) * 1e3)
-    took.sort()
+    return sorted(took)
+
+
+def figures(what: str, took: list[float]) -> dict[str, float]:
+    """What is told of many changes."""
     return {
+        f"{what}s": len(took),
         f"{what}_p50_ms": statistics.median(took),
         f"{what}_p99_ms": took[min(len(took) - 1, len(took) * 99 // 100)],
     }
+
+
+def missed(result: dict[str, Any]) -> Iterator[str]:
+    """The limits that are not kept, where there are any for the backend and size."""
+    if result["services"] > LIMITED_SERVICES:
+        return
+    for figure, limit in LIMITS.get(result["backend"], Limits())._asdict().items():
+        if result.get(figure, 0.0) > limit:
+            size = f"{result['services']}x{result['endpoints']}"
+            yield f"{result['backend']} {size}: {figure} is {result[figure]:.1f}, not {limit:g} or less"
 
 
 @contextmanager
@@ -311,6 +348,7 @@ FIGURES = {
     "busy_change_p50_ms": "busy p50",
     "busy_change_p99_ms": "busy p99",
     "rss_mb": "RSS MB",
+    "rss_after_mb": "RSS after",
     "cpu_ms_per_change": "CPU ms",
 }
 
@@ -323,7 +361,7 @@ def line(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Measure and print; 1 if nftables doesn't reach what it must."""
+    """Measure and print; 1 if a limit isn't kept."""
     parser = argparse.ArgumentParser(prog="python -m bench.daemon", description=__doc__)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), help="services x endpoints")
     parser.add_argument("--backends", nargs="+", default=list(BACKENDS), help="by --proxy-mode's names")
@@ -353,15 +391,9 @@ def main() -> int:
         print("\n".join([head, *map(line, results)]))
         if args.json:
             args.json.write_text(text + "\n", encoding="utf-8")
-    limits = Limits()
-    ours = [one for one in results if one["backend"] == "nftables"]
-    kept = all(
-        one["ready_s"] <= limits.ready_s
-        and one["change_p50_ms"] <= limits.change_ms
-        and one["rss_mb"] <= limits.rss_mb
-        for one in ours
-    )
-    return 0 if kept else 1
+    lost = [line for result in results for line in missed(result)]
+    print(*lost, sep="\n", end="\n" if lost else "", file=sys.stderr)
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":
