@@ -8,7 +8,9 @@ them, and the rules of built-in chains last, so that a step that is too much for
 anywhere.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
 
 from msgspec import Struct, field
 
@@ -41,13 +43,14 @@ _RANKS = {
 class Changes(Struct):
     """A difference: chains of ours, our rules in built-in chains, and rules to add to shared chains.
 
-    ``created`` are those of the shared chains that aren't there yet.
+    ``created`` are those of the shared chains that aren't there yet; ``held`` is all that was ours before.
     """
 
     chains: dict[ChainName, Change] = field(default_factory=dict)
     jumps: dict[ChainName, Change] = field(default_factory=dict)
     shared: dict[ChainName, Rules] = field(default_factory=dict)
     created: set[ChainName] = field(default_factory=set)
+    held: Mapping[ChainName, Rules] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether anything differs."""
@@ -75,17 +78,21 @@ class Step(Struct, frozen=True):
         """What is written to the tool's standard input."""
         return "\n".join((*self.lines, "COMMIT", ""))
 
-    def culprit(self, line: int) -> str:
-        """What the line with a number is for, as far as its chain tells."""
-        if not 0 < line <= len(self.lines):
-            return f"the {self.lines[0][1:]} table"
-        text = self.lines[line - 1]
-        chain = text.lstrip(":").removeprefix("-A ").split(" ", 1)[0]
-        for candidate in (text, *(other for other in self.lines if f"{chain} " in f"{other} ")):
-            _, found, rest = candidate.partition('--comment "')
-            if found and "/" in rest:
-                return f"{text!r} of {rest.split(' ', 1)[0]}"
-        return repr(text)
+
+def culprit(step: Step, line: int, changes: Changes) -> str:
+    """What a line of a step is for, by its comment or those of rules that lead to its chain."""
+    if not 0 < line <= len(step.lines):
+        return f"the {step.lines[0][1:]} table"
+    text = step.lines[line - 1]
+    name = text.lstrip(":").removeprefix("-A ").removeprefix("-X ").split(" ", 1)[0]
+    own = (other for other in step.lines if f"{name} " in f"{other} ")
+    every = chain((change.new or () for change in changes.chains.values()), changes.held.values())
+    leading = (other for rules in every for other in rules if f" {other}".endswith(f" -j {name}"))
+    for candidate in chain((text,), own, leading):
+        _, found, rest = candidate.partition('--comment "')
+        if found and "/" in rest:
+            return f"{text!r} of {rest.split(' ', 1)[0]}"
+    return repr(text)
 
 
 def steps(changes: Changes, chunk: int | None = None) -> Iterator[Step]:
@@ -101,7 +108,7 @@ def steps(changes: Changes, chunk: int | None = None) -> Iterator[Step]:
         and (change.old is None or set(change.new) - set(change.old))
         and not name.startswith((names.CLUSTER_IPS, names.UNCLAIMED))
     }
-    yield from _cut("filter", _lines(early, chunk), chunk)
+    yield from _cut("filter", _lines("filter", early, changes, chunk), chunk)
     yield from _table("nat", of["nat"], changes, chunk)
     late = {
         name: change
@@ -128,7 +135,7 @@ def _table(table: str, chains: dict[str, Change], changes: Changes, chunk: int |
     declared = [f":{name.name} - [0:0]" for name in changes.created if name.table == table]
     added = [f"-{_how(name)} {name.name} {text}" for name, rules in shared.items() for text in rules]
     # A chain can only go once nothing leads to it: the jumps that go come before the chains that go.
-    lines = [*_lines(chains, chunk), declared, [*added, *jumps], *_removed(chains)]
+    lines = [*_lines(table, chains, changes, chunk), declared, [*added, *jumps], *_removed(chains)]
     yield from _cut(table, [group for group in lines if group], chunk)
 
 
@@ -141,14 +148,16 @@ def _jumps(base: str, change: Change) -> Iterator[str]:
     yield from (f"-I {base} {at} {text}" for at, text in enumerate(change.new or (), 1))
 
 
-def _lines(chains: dict[str, Change], chunk: int | None) -> list[list[str]]:
+def _lines(table: str, chains: dict[str, Change], changes: Changes, chunk: int | None) -> list[list[str]]:
     """The lines for chains, those that belong together in one group."""
     ordered = list(_inside_out(chains))
     whole = chunk is None or sum(1 + len(chains[name].new or ()) for name in ordered) <= chunk
-    return [
-        [line for name in group for line in _chain(name, chains[name])]
-        for group in ([ordered] if whole else together(chains, ordered))
-    ]
+    groups = [ordered] if whole else together(chains, ordered, partial(_staying, changes.held, table))
+    return [[line for name in group for line in _chain(name, chains[name])] for group in groups]
+
+
+def _staying(held: Mapping[ChainName, Rules], table: str, name: str) -> Rules:
+    return held.get(ChainName(table, name), ())
 
 
 def _chain(name: str, change: Change) -> Iterator[str]:

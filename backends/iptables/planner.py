@@ -15,7 +15,7 @@ def difference(state: State, tables: Tables, *, keep_others: bool = False) -> Ch
 
     One that others lead to can't go: it is emptied, and stays.
     """
-    changes = Changes()
+    changes = Changes(held=state.chains)
     for name, rules in tables.chains.items():
         held = state.chains.get(name)
         if held is None or not _alike(held, rules):
@@ -41,12 +41,12 @@ def difference(state: State, tables: Tables, *, keep_others: bool = False) -> Ch
 
 def movement(held: Mapping[ChainName, Rules], changed: Changed) -> Changes:
     """What leads from the chains that are held to those that changed."""
-    return Changes({name: Change(held.get(name), rules) for name, rules in changed.items()})
+    return Changes({name: Change(held.get(name), rules) for name, rules in changed.items()}, held=held)
 
 
 def way_back(state: State, changes: Changes) -> Changes:
     """What undoes as much of some changes as is written. Rules in shared chains do no harm, and stay."""
-    back = Changes()
+    back = Changes(held=state.chains)
     for name, change in changes.chains.items():
         held = state.chains.get(name)
         if held is not change.old and (held is None or change.old is None or not _alike(held, change.old)):

@@ -6,7 +6,7 @@ that was meant for other endpoints, or none. New chains are met by nobody yet, a
 more: the first can be written before and the others removed after all that is in use.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from . import names
 from .tables import Change
@@ -21,13 +21,18 @@ _DISPATCHING = (
 )
 
 
-def together(chains: Mapping[str, Change], ordered: Iterable[str]) -> list[list[str]]:
-    """The chains to write, in order, those of one list to be written at once."""
+def together(
+    chains: Mapping[str, Change], ordered: Iterable[str], staying: Callable[[str], Iterable[str]]
+) -> list[list[str]]:
+    """The chains to write, in order, those of one list to be written at once.
+
+    ``staying`` tells the rules of chains that don't change.
+    """
     written = list(ordered)
     parts = _Parts(name for name in written if chains[name].old is not None)
     for name in written:
         if name in parts.of:
-            for other in _bound(name, chains):
+            for other in _bound(name, chains, staying):
                 if other in parts.of:
                     parts.join(name, other)
     last = {parts.find(name): at for at, name in enumerate(written) if name in parts.of}
@@ -44,8 +49,8 @@ def together(chains: Mapping[str, Change], ordered: Iterable[str]) -> list[list[
     return found
 
 
-def _bound(name: str, chains: Mapping[str, Change]) -> Iterator[str]:
-    """The chains that one which is there leads to, before or after, past those that come or go."""
+def _bound(name: str, chains: Mapping[str, Change], staying: Callable[[str], Iterable[str]]) -> Iterator[str]:
+    """The chains that one which is there leads to, before or after, past those that come, go or stay."""
     old, new = chains[name].old or (), chains[name].new or ()
     # Those that dispatch lead everywhere, and most of it stays.
     differing = {*old} ^ {*new} if name.startswith(_DISPATCHING) else {*old, *new}
@@ -53,18 +58,21 @@ def _bound(name: str, chains: Mapping[str, Change]) -> Iterator[str]:
     seen: set[str] = set()
     while todo:
         target = todo.pop()
-        if target in seen or target not in chains:
+        if target in seen:
             continue
         seen.add(target)
-        change = chains[target]
-        if change.old is not None and change.new is not None:
+        change = chains.get(target)
+        if change is None:
+            # Whoever is led to a branch that stays meets there what was there before.
+            todo += _targets(() if target.startswith(names.BRANCHES) else staying(target))
+        elif change.old is not None and change.new is not None:
             yield target
         else:
             todo += _targets(change.old or change.new or ())
 
 
 def _targets(rules: Iterable[str]) -> Iterator[str]:
-    return (text.rpartition(" -j ")[2] for text in rules)
+    return (f" {text}".rpartition(" -j ")[2] for text in rules)
 
 
 class _Parts:

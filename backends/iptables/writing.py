@@ -9,7 +9,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.errors import ResyncRequired, SyncError
 
 from . import libiptc
-from .changes import Changes, Step, steps
+from .changes import Changes, Step, culprit, steps
 from .kernel import Refused, Tools, Variant, lock_file
 from .planner import way_back
 from .state import State, read_tables
@@ -75,7 +75,7 @@ class Writer(Struct):
                 f"{refusal}; whether it wrote step {done + 1} of {len(planned)} nobody knows, those before it"
                 " stay; the next sync reads the tables back and writes what differs",
             ) from refusal
-        fault = f"{refusal}; at fault is {planned[done].culprit(refusal.line)}"
+        fault = f"{refusal}; at fault is {culprit(planned[done], refusal.line, changes)}"
         what = _locked(refusal) if refusal.locked else fault
         if done == 0:
             raise SyncError(self.backend, f"{what}; nothing was written") from refusal

@@ -10,7 +10,7 @@ from pointsman.backends.iptables.changes import steps
 from pointsman.backends.iptables.planner import movement
 from pointsman.backends.iptables.state import State
 from pointsman.backends.iptables.trace import trace
-from pointsman.core.model import Answer, Endpoint, Masquerade, Match, Model, Pool
+from pointsman.core.model import Answer, Endpoint, FrontendKind, Masquerade, Match, Model, Pool
 from pointsman.core.packet import Action, Packet
 from pointsman.core.plan import advance, diff
 from tests import strategies
@@ -77,6 +77,22 @@ def test_who_is_masqueraded_for_one_pool_does_not_meet_another(chunk: int | None
         verdicts = [trace(held, packet).verdict for held in between(old, new, chunk)]
         assert {*verdicts} <= {fate(old, packet), fate(new, packet)}
         assert {verdict.action for verdict in verdicts} == {Action.FORWARD}
+
+
+def test_who_goes_is_not_led_on_to_what_others_get() -> None:
+    """By a chain for external addresses that stays as it is, to a pool that doesn't."""
+    [frontend] = seed().services[NAME].frontends
+    asked = Answer(Pool.CLUSTER, Masquerade.ALWAYS)
+    external = replace(frontend, kind=FrontendKind.EXTERNAL_IP, near=asked)
+    going, kept = (replace(external, match=Match(OTHER_IP, NAME.protocol, port)) for port in (80, 443))
+    before = replace(seed().services[NAME], frontends=(going, kept), cluster=PODS[:2])
+    after = replace(before, frontends=(kept,), cluster=(MOVED,))
+    old, new = (advance(Model(CONTEXT), [(NAME, service)], CONTEXT)[0] for service in (before, after))
+    packet = Packet(PODS[3].address, OTHER_IP, 80, NAME.protocol, "cni0")
+
+    verdicts = {trace(held, packet).verdict for held in between(old, new, 1)}
+
+    assert verdicts <= {*fates(old, new, packet)}
 
 
 def test_services_that_have_nothing_to_do_with_each_other_are_written_apart() -> None:

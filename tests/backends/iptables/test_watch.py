@@ -35,16 +35,30 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         opened.close()
 
 
-@pytest.mark.parametrize("flush", [["-t", "nat", "-F"], ["-F"]], ids=" ".join)
-def test_SYNC_08_a_flush_is_noticed_within_a_period_and_repaired(kernel: Kernel, flush: list[str]) -> None:
+@pytest.mark.parametrize(
+    "flushes",
+    [
+        ["-t nat -F"],
+        ["-F"],
+        ["-t nat -F", "-t nat -X", "-F", "-X"],
+        ["-F", "-X", "-A INPUT -s 192.0.2.1 -j DROP"],  # as somebody does who reloads rules of their own
+    ],
+    ids=", ".join,
+)
+def test_SYNC_08_a_flush_is_noticed_within_a_period_and_repaired(kernel: Kernel, flushes: list[str]) -> None:
+    kernel.command("-A", "INPUT", "-s", "192.0.2.1", "-j", "DROP")
     kernel.sync(seed(), full=True)
+    before = sorted(line for line in kernel.save().splitlines() if line.startswith("-A"))
     changed = watched(kernel)
 
-    kernel.command(*flush)
+    for flush in flushes:
+        kernel.command(*flush.split())
 
     assert changed.wait(SOON)
     kernel.sync(seed(), full=True)
-    assert kernel.observe() == expected(seed())
+    assert kernel.observe(seed()) == expected(seed())
+    if "-A" in flushes[-1]:
+        assert sorted(line for line in kernel.save().splitlines() if line.startswith("-A")) == before
 
 
 def test_nothing_is_noticed_where_nothing_is_wrong_or_but_a_rule_is_gone(kernel: Kernel) -> None:

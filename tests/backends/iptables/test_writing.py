@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from pointsman.backends.iptables import dataplane as subject
 from pointsman.backends.iptables import kernel as door
 from pointsman.backends.iptables import libiptc
 from pointsman.backends.iptables.dataplane import IptablesDataplane
@@ -20,10 +21,13 @@ from pointsman.core.errors import ResyncRequired, SyncError
 from pointsman.core.model import Model
 from tests.backends.iptables.driven import Kernel
 from tests.backends.iptables.test_seed import seed
+from tests.backends.iptables.test_steps import many
 
 pytestmark = [pytest.mark.netns, pytest.mark.program("iptables-legacy", "iptables-nft")]
 
 AT_MOST = 4.0
+# The rules of the seed's example that lead to it, or refuse what it hasn't.
+LAST = r"KUBE-SERVICES .*KUBE-SVC\|KUBE-CLUSTER-IPS -d"
 SOON = 20.0
 
 
@@ -74,15 +78,37 @@ def test_a_restore_that_fails_leaves_nothing_half_applied(
     assert kernel.observe() == expected(seed())
 
 
-def _breaking(restore: str, number: int, where: Path) -> Path:
-    """A tool that is given a module nobody has, in the last rule that leads anywhere, at its n-th call."""
-    script, calls = where / "restore", where / "calls"
+@pytest.mark.parametrize("number", [2, 5])
+def test_a_change_in_many_transactions_that_fails_half_way_is_taken_back(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel lacks a match that a rule in the middle asks for."""
+    monkeypatch.setattr(subject, "CHUNK", 12)
+    with Namespace("writing") as namespace:
+        kernel = Kernel(namespace, Variant.NFT)
+        kernel.sync(many(range(2)), full=True)
+        before = _rules(kernel.save())
+        tools = choose("iptables", kernel.family, kernel.variant)
+        with monkeypatch.context() as patched:
+            script = _breaking(tools.restore, number, tmp_path, where="-A KUBE-S")
+            _restoring_by(kernel, script, patched)
+            with pytest.raises(SyncError, match=r"line.*of default/service-\d+.*taken back"):
+                kernel.sync(many(range(8)))
+        assert _rules(kernel.save()) == before
+        kernel.sync(many(range(8)))
+        assert kernel.observe(many(range(8))) == expected(many(range(8)))
+        kernel.close()
+
+
+def _breaking(restore: str, number: int, folder: Path, where: str = LAST) -> Path:
+    """A tool that is given a module nobody has, in such rules, at its n-th call."""
+    script, calls = folder / "restore", folder / "calls"
     calls.write_text("0")
     script.write_text(
         "#!/bin/sh\n"
         f"n=$(($(cat {calls}) + 1)); echo $n > {calls}\n"
         f'[ $n = {number} ] || exec {restore} "$@"\n'
-        "sed '/KUBE-SERVICES .*KUBE-SVC\\|KUBE-CLUSTER-IPS -d/s/-j /-m nosuchmodule -j /'"
+        f"sed '/{where}/s/-j /-m nosuchmodule -j /'"
         f' | {restore} "$@"\n'
     )
     script.chmod(0o755)
