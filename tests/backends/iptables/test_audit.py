@@ -46,14 +46,19 @@ def small_trees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "sets", "loopback"),
-    [(IPFamily.IPV4, True, True), (IPFamily.IPV4, False, False), (IPFamily.IPV6, True, False)],
+    ("family", "sets", "loopback", "lean"),
+    [
+        (IPFamily.IPV4, True, True, False),
+        (IPFamily.IPV4, False, False, True),
+        (IPFamily.IPV6, True, False, False),
+        (IPFamily.IPV6, True, False, True),
+    ],
 )
 def test_no_rule_can_be_deleted_or_altered_or_added_unseen(
-    family: IPFamily, sets: bool, loopback: bool
+    family: IPFamily, sets: bool, loopback: bool, lean: bool
 ) -> None:
     model = rich(family, loopback)
-    made = image(model, sets=sets)
+    made = image(model, sets=sets, lean=lean)
     held = state(made)
 
     def found(held: State) -> list[str]:
