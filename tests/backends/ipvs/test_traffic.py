@@ -1,6 +1,7 @@
 """Real connections: schedulers do what they promise, and connections outlive the endpoint's removal."""
 
 import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -310,3 +311,41 @@ def test_virtual_servers_have_no_clients_of_their_own(case: Case) -> None:
             for client in ("pod-b", NODE):
                 outcome = connect(case.lab[client], address, port)
                 assert isinstance(outcome, Silent | Denied), (client, port, outcome)
+
+
+@pytest.mark.parametrize(
+    "case", [(IPFamily.IPV4, IpvsOptions("rr"))], indirect=True, ids=["what strictARP is for"]
+)
+def test_IPVS_02_nobody_answers_arp_for_a_virtual_address(case: Case) -> None:
+    """Without arp_ignore and arp_announce, for none is on an interface, nor local by a route."""
+    case.serve(Protocol.TCP, {"pod-a": 1}, full=True)
+    source = case.lab.address("client", case.family)
+
+    def answered(address: str) -> bool:
+        return case.lab["client"].run(_answers_arp, source, address)
+
+    assert answered(case.lab.address(NODE, case.family))
+    assert not answered(case.vip)
+    assert case.picks(1) == {"pod-a": 1}
+
+
+def _answers_arp(source: str, address: str) -> bool:
+    """Whether somebody on this machine's segment says to a neighbour that an address is his."""
+    arp, request, reply = 0x0806, 1, 2
+    [interface] = [name for _, name in socket.if_nameindex() if name != "lo"]
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(arp)) as wire:
+        wire.bind((interface, arp))
+        own = wire.getsockname()[4]
+        sender, target = own + socket.inet_aton(source), bytes(6) + socket.inet_aton(address)
+        question = struct.pack(">HHBBH10s10s", 1, 0x0800, 6, 4, request, sender, target)
+        wire.sendto(question, (interface, arp, 0, 0, b"\xff" * 6))
+        deadline = time.monotonic() + 0.5
+        while (left := deadline - time.monotonic()) > 0:
+            wire.settimeout(left)
+            try:
+                answer = wire.recv(64)
+            except TimeoutError:
+                return False
+            if answer[6:8] == reply.to_bytes(2) and answer[14:18] == socket.inet_aton(address):
+                return True
+    return False
