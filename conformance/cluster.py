@@ -98,8 +98,13 @@ class Cluster:
         owner = self.proxy.owner(packet)
         return None if owner is None else self.proxy.facts(_family(packet)).serving.get(owner)
 
-    def health_check(self, family: IPFamily, port: int) -> tuple[NamespacedName, HealthCheck] | None:
-        """What a load balancer is to hear on a port, and of which Service."""
+    def health_check(
+        self, family: IPFamily, address: str, port: int
+    ) -> tuple[NamespacedName, HealthCheck] | None:
+        """What a load balancer is to hear on a port of one of the node's addresses, and of which Service."""
+        listening = self.proxy.model(family).node.node_ports.addresses
+        if listening is not None and parse_address(address) not in listening:
+            return None
         checks = self.proxy.facts(family).health_checks
         return next((one for one in checks.items() if one[1].port == port), None)
 

@@ -52,8 +52,10 @@ class Beside(Protocols):
     def serving(self, packet: Packet) -> frozenset[Endpoint] | None:
         """The endpoints that a UDP flow may stay with; None where it is none of a service's."""
 
-    def health_check(self, family: IPFamily, port: int) -> tuple[NamespacedName, HealthCheck] | None:
-        """What a load balancer is to hear on a port, and of which Service."""
+    def health_check(
+        self, family: IPFamily, address: str, port: int
+    ) -> tuple[NamespacedName, HealthCheck] | None:
+        """What a load balancer is to hear on a port of one of the node's addresses, and of which Service."""
 
 
 class SimulatedNetwork:
@@ -163,7 +165,7 @@ class SimulatedNetwork:
         family = family_of(parse_address(address))
         found = None
         if self._beside is not None and address in scene(family).node_addresses:
-            found = self._beside.health_check(family, port)
+            found = self._beside.health_check(family, address, port)
         return _NOBODY if found is None else _health_page(*found)
 
     @contextmanager

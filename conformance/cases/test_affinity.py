@@ -18,6 +18,7 @@ pytestmark = pytest.mark.requires(Feature.SESSION_AFFINITY)
 
 ENDPOINTS = ("pod-a", "pod-b", "remote-a", "remote-b")
 NODE_PORT = 30080
+UDP_TARGET = target(8080, protocol=Protocol.UDP)
 LONG, SHORT = 10800, 1  # seconds: what the API gives by default, and the least that it takes
 MARGIN = 0.3  # seconds, for clocks of kernels
 PATIENT = (1, 1, 2, 4, 8)  # seconds to be remembered for: the more, the slower a machine may be
@@ -146,7 +147,10 @@ def test_the_ports_of_a_service_remember_by_themselves(world: World) -> None:
 
 @pytest.mark.semantics("AFF-01", "AFF-05", "AFF-07", "DIV-16", "SEL-10")
 def test_many_clients_are_spread_and_all_remembered(world: World) -> None:
-    """Five hundred of them, none of whom the endpoints see as itself: each is a client of its own."""
+    """Five hundred of them, none of whom the endpoints see as itself: each is a client of its own.
+
+    Then ten thousand, at one endpoint, with which they stay when there are others.
+    """
     world.apply(sticky(world), world.slice("web", *ENDPOINTS))
     crowd = world.scene.crowd(500)
     due = met(world, crowd)
@@ -154,6 +158,13 @@ def test_many_clients_are_spread_and_all_remembered(world: World) -> None:
     assert met(world, crowd) == due
     for address, number in ((world.scene.load_balancer_ip(), 80), (world.scene.address(NODE), NODE_PORT)):
         assert places(world.each(OUTSIDE, crowd, address, number)) == due, address
+    world.apply(sticky(world, protocol=Protocol.UDP), world.slice("web", "pod-a", ports=[UDP_TARGET]))
+    crowd = world.scene.crowd(10_000)
+    assert set(met(world, crowd, protocol=Protocol.UDP)) == {"pod-a:8080"}
+    world.apply(world.slice("web", *ENDPOINTS, ports=[UDP_TARGET]))
+    # A tenth of them, the first and the last among them: whoever is forgotten meets another with 3 in 4 odds.
+    returning = [*crowd[:-1:10], crowd[-1]]
+    assert set(met(world, returning, protocol=Protocol.UDP)) == {"pod-a:8080"}
 
 
 @pytest.mark.semantics("AFF-04", "AFF-08", "SEL-04", "E2E-40")

@@ -194,15 +194,20 @@ def test_an_endpoint_may_be_the_other_node_itself(world: World) -> None:
         assert world.answers(OUTSIDE, vip, 80) == forwarded("node2", source=MASQUERADED)
 
 
-@pytest.mark.semantics("IN-SVC-02", "E2E-13")
+@pytest.mark.semantics("IN-SVC-02", "IN-SVC-03", "E2E-13")
 def test_a_service_that_becomes_an_external_name_is_not_served(world: World) -> None:
-    """Even with a ClusterIP left over; back as a ClusterIP it is."""
-    vip = world.scene.cluster_ip()
-    world.apply(service("web", vip), world.slice("web", "pod-a"))
-    world.apply(service("web", vip, type="ExternalName"))
-    assert world.answers(POD, vip, 80) == UNANSWERED
-    world.apply(service("web", vip))
-    assert world.answers(POD, vip, 80) == forwarded("pod-a", source=KEPT)
+    """Even with a ClusterIP left over; nor is one without a ClusterIP, at any other address. Back, it is."""
+    vip, outer = world.scene.cluster_ip(), world.scene.external_ip()
+    web, headless = service("web", vip, externalIPs=[outer]), service("web", externalIPs=[outer])
+    empty = {**headless, "spec": {**headless["spec"], "clusterIP": ""}}
+    world.apply(web, world.slice("web", "pod-a"))
+    for other in (service("web", vip, type="ExternalName", externalIPs=[outer]), headless, empty):
+        world.apply(other)
+        assert world.answers(POD, vip, 80) == UNANSWERED, other
+        assert world.answers(OUTSIDE, outer, 80) == UNANSWERED, other
+        world.apply(web)
+        assert world.answers(POD, vip, 80) == forwarded("pod-a", source=KEPT)
+        assert world.answers(OUTSIDE, outer, 80) == forwarded("pod-a", source=MASQUERADED)
 
 
 @pytest.mark.semantics("IN-SVC-01", "E2E-19")

@@ -64,7 +64,7 @@ def test_a_service_without_an_address_in_a_family_is_not_in_it(world: World) -> 
         )
 
 
-@pytest.mark.semantics("IN-SVC-03", "PRO-02", "E2E-55")
+@pytest.mark.semantics("IN-SVC-03", "PRO-02")
 def test_a_service_gains_and_loses_a_family(world: World) -> None:
     """The family that stays is left alone: not one of its rules is written."""
     other = world.in_family(IPFamily.IPV6)

@@ -2,10 +2,11 @@
 
 import pytest
 
-from pointsman.conformance.answers import KEPT, REJECTED, forwarded
+from pointsman.conformance.answers import KEPT, MASQUERADED, REJECTED, forwarded
+from pointsman.conformance.lab import NODE
 from pointsman.conformance.marks import each_protocol
 from pointsman.conformance.objects import endpoint, endpoint_slice, port, service, target
-from pointsman.conformance.scene import POD
+from pointsman.conformance.scene import OUTSIDE, POD
 from pointsman.conformance.world import World
 from pointsman.core.model import Protocol
 
@@ -70,10 +71,14 @@ def test_what_is_not_said_of_an_endpoint_is_in_its_favour(world: World) -> None:
 @pytest.mark.semantics("IN-EPS-06", "E2E-14", "E2E-15")
 def test_an_endpoint_published_although_not_ready_is_used(world: World) -> None:
     """Ready is what counts, even where it is terminating as well."""
-    vip = world.scene.cluster_ip()
+    vip, node = world.scene.cluster_ip(), world.scene.address(NODE)
     published = world.endpoint("pod-b", ready=True, serving=False, terminating=True)
-    world.apply(service("web", vip), world.slice("web", "pod-a", published))
+    world.apply(
+        service("web", vip, ports=[port(PORT, node_port=30080)], type="NodePort"),
+        world.slice("web", "pod-a", published),
+    )
     assert world.answers(POD, vip, PORT) == forwarded("pod-a", "pod-b", source=KEPT)
+    assert world.answers(OUTSIDE, node, 30080) == forwarded("pod-a", "pod-b", source=MASQUERADED)
 
 
 @pytest.mark.semantics("SEL-01", "E2E-25", "E2E-53")

@@ -163,15 +163,21 @@ def test_source_ranges_change_while_a_service_lives(world: World) -> None:
         assert world.answers(OUTSIDE, vip, 80) == (due if outside_may else UNANSWERED), ranges
 
 
-@pytest.mark.semantics("SVC-LB-04", "DIV-13")
+@pytest.mark.semantics("SVC-LB-04", "SVC-LB-02", "SVC-LB-03", "DIV-13")
 def test_a_nodes_own_connection_from_a_load_balancers_address_comes_in(world: World) -> None:
-    """Where the node may come in, so may what it sends from any address of the load balancer that it has."""
+    """Where the node may come in, so may what it sends from any address of the load balancer that it has.
+
+    Others are kept out of that address, too, though it is the node's and somebody listens there.
+    """
     own, vip = world.scene.addresses(NODE)[1], world.scene.load_balancer_ip()
     node, other = host(world.scene.address(NODE)), host(world.scene.address(OUTSIDE))
     due = forwarded("pod-a", source=MASQUERADED)
     world.apply(balanced(world, {"ip": own}, {"ip": vip}, ranges=(node,)), world.slice("web", "pod-a"))
     assert world.answers(NODE, own, 80) == due
     assert world.answers(NODE, vip, 80, source=own) == due
+    with world.serve(NODE, 80):
+        for client in (POD, OUTSIDE):
+            assert world.answers(client, own, 80) == UNANSWERED, client
     world.apply(balanced(world, {"ip": own}, {"ip": vip}, ranges=(other,)))
     assert world.answers(NODE, own, 80) == UNANSWERED
     assert world.answers(NODE, vip, 80, source=own) == UNANSWERED

@@ -12,13 +12,15 @@ from pointsman.conformance.world import World
 BOTH = ("pod-a", "remote-a")
 
 
-@pytest.mark.semantics("IN-SVC-09", "MTX-01")
+@pytest.mark.semantics("IN-SVC-09", "IN-SVC-03", "MTX-01")
 def test_policies_that_are_not_set_are_cluster(world: World) -> None:
-    """Of either kind; and no affinity is none."""
+    """Of either kind; and no affinity is none. A family that is not set is that of the address."""
     vip, outer = world.scene.cluster_ip(), world.scene.external_ip()
     web = service("web", vip, externalIPs=[outer])
     for left_out in ("internalTrafficPolicy", "externalTrafficPolicy", "sessionAffinity"):
         web["spec"].pop(left_out, None)
+    for newer in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+        del web["spec"][newer]
     world.apply(web, world.slice("web", *BOTH))
     assert world.answers(POD, vip, 80) == forwarded(*BOTH, source=KEPT)
     assert world.answers(OUTSIDE, outer, 80) == forwarded(*BOTH, source=MASQUERADED)

@@ -8,8 +8,9 @@ from pointsman.conformance.answers import KEPT, MASQUERADED, forwarded
 from pointsman.conformance.lab import NODE, Page, Refused
 from pointsman.conformance.objects import HEALTH_CHECK_NODE_PORT, Manifest, port, service, target
 from pointsman.conformance.parts import Part
-from pointsman.conformance.scene import OUTSIDE, POD
+from pointsman.conformance.scene import OUTSIDE, POD, SECOND_ADDRESS_CIDRS
 from pointsman.conformance.world import World
+from pointsman.core.addresses import parse_network
 
 pytestmark = pytest.mark.requires(Part.HEALTH_CHECKS)
 
@@ -44,7 +45,7 @@ def hears(world: World, due: object, number: int = HEALTH_CHECK_NODE_PORT) -> bo
 
 @pytest.mark.semantics("HC-01", "HC-02", "HC-03", "E2E-54")
 def test_it_tells_how_many_endpoints_are_here(world: World) -> None:
-    """In status, header and body, whatever the path and the method."""
+    """In status, header and body, whatever path and method; where node ports answer, and nowhere else."""
     world.apply(web(world), world.slice("web", "pod-a", "pod-b", "remote-a"))
     assert hears(world, (200, 2))
     for client in (OUTSIDE, POD, NODE):
@@ -60,6 +61,10 @@ def test_it_tells_how_many_endpoints_are_here(world: World) -> None:
             said = json.loads(page.body)
             assert said["service"] == {"namespace": "default", "name": "web"}
             assert (said["localEndpoints"], said["serviceProxyHealthy"]) == (2, True)
+    inside = world.scene.node_address_in(SECOND_ADDRESS_CIDRS[world.family])
+    world.restart(node_port_addresses=tuple(map(parse_network, SECOND_ADDRESS_CIDRS.values())))
+    assert world.comes_about(lambda: isinstance(world.request(OUTSIDE, inside, HEALTH_CHECK_NODE_PORT), Page))
+    assert heard(world) is None
 
 
 @pytest.mark.semantics("HC-02", "HC-04", "E2E-53", "E2E-54")

@@ -100,19 +100,24 @@ def test_rules_that_somebody_removed_come_back(world: World) -> None:
     assert behaviour(world) == DUE
 
 
-@pytest.mark.semantics("IN-CIDR-01", "IN-CIDR-02", "SVC-CIP-04", "E2E-55")
+@pytest.mark.semantics("IN-CIDR-01", "IN-CIDR-02", "SVC-CIP-04", "DIV-02", "E2E-55")
 def test_service_addresses_may_lie_in_another_network(world: World) -> None:
     """Services are served wherever they are; addresses nobody has are silent once their network is known."""
     real, vip = world.scene.real_load_balancer_ip, world.scene.external_ip()
     extra = service_cidr("extra", EXTERNAL_CIDRS.values())
-    world.apply(service("web", vip), world.slice("web", "pod-a"))
-    assert world.answers(POD, vip, 80) == forwarded("pod-a", source=KEPT)
-    assert world.answers(POD, real, 80) == untouched("router:80", POD)
-    world.apply(extra)
-    assert world.answers(POD, vip, 80) == forwarded("pod-a", source=KEPT)
-    assert world.answers(POD, real, 80) == UNANSWERED
+    served = {POD: forwarded("pod-a", source=KEPT), NODE: forwarded("pod-a", source=MASQUERADED)}
+    web = service("web", vip)
+    world.apply(web, world.slice("web", "pod-a"))
+    for change, silent in ((web, False), (extra, True)):
+        world.apply(change)
+        for client, due in served.items():
+            assert world.answers(client, vip, 80) == due
+            assert world.answers(client, real, 80) == (
+                UNANSWERED if silent else untouched("router:80", client)
+            )
     world.delete(extra)
-    assert world.answers(POD, real, 80) == untouched("router:80", POD)
+    for client in served:
+        assert world.answers(client, real, 80) == untouched("router:80", client)
 
 
 @pytest.mark.semantics("IN-CIDR-03")

@@ -81,7 +81,7 @@ def test_local_pods_are_told_by_how_their_interfaces_are_called(world: World) ->
         assert world.answers(other, vip, 80) == forwarded("remote-a", source=MASQUERADED), other
 
 
-@pytest.mark.semantics("MSQ-01", "CFG-12")
+@pytest.mark.semantics("MSQ-01", "CFG-11")
 @pytest.mark.parametrize("bit", [0, 31])
 def test_any_bit_of_the_mark_will_do(world: World, bit: int) -> None:
     """Which one is configuration; what it does is the same."""

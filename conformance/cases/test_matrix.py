@@ -123,7 +123,7 @@ def test_policies_change_while_a_service_lives(world: World, row: Row) -> None:
             assert world.answers(row.client, address, number) == due, (external, internal, address)
 
 
-@pytest.mark.semantics("MTX-09", "MSQ-04")
+@pytest.mark.semantics("MTX-09", "MSQ-04", "CFG-12")
 @each_row
 def test_with_masquerade_all(world: World, row: Row) -> None:
     """Whoever comes by the ClusterIP is masqueraded; nothing else is different."""

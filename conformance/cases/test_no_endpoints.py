@@ -10,11 +10,12 @@ from pointsman.conformance.marks import each_protocol
 from pointsman.conformance.objects import port, service, target
 from pointsman.conformance.scene import OUTSIDE, POD, SECOND_ADDRESS_CIDRS
 from pointsman.conformance.world import World
-from pointsman.core.addresses import parse_network
+from pointsman.core.addresses import IPFamily, parse_network
 from pointsman.core.model import Protocol
 
 CLIENTS = (POD, NODE, OUTSIDE)
 AT_ONCE = 1.0  # seconds, before a first packet would be sent again
+TRIES = 5
 
 
 @pytest.mark.semantics("NOEP-01", "NOEP-09", "E2E-21")
@@ -26,9 +27,14 @@ def test_a_cluster_ip_without_endpoints_refuses_at_once(
     """Every client is told, before it would try again."""
     vip = world.scene.cluster_ip()
     world.apply(service("web", vip, ports=[port(80, protocol=protocol)]))
-    began = time.monotonic()
-    assert world.answers(client, vip, 80, protocol) == REJECTED
-    assert time.monotonic() - began < AT_ONCE
+
+    def took() -> float:
+        began = time.monotonic()
+        assert world.answers(client, vip, 80, protocol) == REJECTED
+        return time.monotonic() - began
+
+    # A machine that is busy may be late once; a proxy that is silent at first is so each time.
+    assert any(took() < AT_ONCE for _ in range(TRIES))
 
 
 @pytest.mark.semantics("NOEP-02", "NOEP-03", "NOEP-04", "NOEP-09", "DIV-04")
@@ -65,7 +71,7 @@ def test_an_external_ip_that_is_the_nodes_own_refuses(world: World, client: str)
     assert world.answers(client, own, 80) == REJECTED
 
 
-@pytest.mark.semantics("NOEP-04", "SVC-NP-02", "DIV-07")
+@pytest.mark.semantics("NOEP-04", "SVC-NP-02", "SVC-NP-07", "DIV-07")
 def test_node_ports_refuse_only_where_they_would_answer(world: World) -> None:
     """On other addresses of the node, sockets decide: here there is none, and then there is."""
     inside, outside = (
@@ -81,6 +87,10 @@ def test_node_ports_refuse_only_where_they_would_answer(world: World) -> None:
         for client in CLIENTS:
             assert world.answers(client, inside, 30080) == REJECTED, client
             assert world.answers(client, outside, 30080) == untouched("node:30080", client), client
+        world.restart(node_port_addresses=())
+        assert world.answers(OUTSIDE, outside, 30080) == REJECTED
+        loopback = "127.0.0.1" if world.family is IPFamily.IPV4 else "::1"
+        assert world.answers(NODE, loopback, 30080) == untouched("node:30080", NODE)
 
 
 @pytest.mark.semantics("NOEP-05", "DIV-12", "SVC-LB-02")

@@ -21,7 +21,7 @@ from pointsman.conformance.marks import each_protocol
 from pointsman.conformance.objects import Manifest, port, service, target
 from pointsman.conformance.scene import OUTSIDE, POD, REMOTE_POD, SECOND_ADDRESS_CIDRS, ZONE
 from pointsman.conformance.world import World
-from pointsman.core.addresses import parse_network
+from pointsman.core.addresses import parse_address, parse_network
 from pointsman.core.model import Protocol
 
 NODE_PORT = 30080
@@ -58,7 +58,7 @@ def test_node_ports_answer_on_an_address_that_comes_later(world: World, chosen: 
 
 @pytest.mark.semantics("IN-NODE-02", "IN-NODE-03", "SVC-NP-05")
 def test_the_nodes_own_address_is_its_internal_one(world: World) -> None:
-    """The first one of that type, or else the first external one."""
+    """The first one of that type, or else the first external one; before them the one that is bound to."""
     first, second = (
         world.scene.address(NODE),
         world.scene.node_address_in(SECOND_ADDRESS_CIDRS[world.family]),
@@ -72,6 +72,11 @@ def test_the_nodes_own_address_is_its_internal_one(world: World) -> None:
         world.restart(objects_then, node_port_addresses=None)
         assert world.answers(OUTSIDE, own, NODE_PORT) == forwarded("pod-a", source=MASQUERADED), addresses
         assert world.answers(OUTSIDE, other, NODE_PORT) == RESET, addresses
+    unspecified = bytes(world.family.address_length)
+    for bound, own, other in ((parse_address(second), second, first), (unspecified, first, second)):
+        world.restart([node(), web(world), world.slice("web", "pod-a")], bind_address=bound)
+        assert world.answers(OUTSIDE, own, NODE_PORT) == forwarded("pod-a", source=MASQUERADED), bound
+        assert world.answers(OUTSIDE, other, NODE_PORT) == RESET, bound
 
 
 @pytest.mark.semantics("IN-NODE-01", "IN-EPS-07", "SEL-02")

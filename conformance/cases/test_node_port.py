@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from pointsman.conformance import objects
 from pointsman.conformance.answers import KEPT, MASQUERADED, REJECTED, RESET, UNANSWERED, forwarded, untouched
 from pointsman.conformance.lab import NODE
 from pointsman.conformance.marks import each_protocol
 from pointsman.conformance.objects import Manifest, port, service, target
-from pointsman.conformance.scene import OUTSIDE, POD, REMOTE_POD, SECOND_ADDRESS_CIDRS
+from pointsman.conformance.scene import OUTSIDE, POD, REMOTE_POD, SECOND_ADDRESS_CIDRS, ZONE, scene
 from pointsman.conformance.world import World
 from pointsman.core.addresses import IPFamily, parse_network
 from pointsman.core.config import LocalMode
@@ -83,13 +84,17 @@ def test_networks_of_the_other_family_do_not_restrict_this_one(world: World) -> 
 
 @pytest.mark.semantics("SVC-NP-05", "DIV-05", "CFG-21", "IN-NODE-03")
 def test_primary_stands_for_the_nodes_own_address(world: World) -> None:
-    """The one that its Node object says."""
+    """The one that its Node object says; in a family of which it says none, for all addresses."""
     world.restart(node_port_addresses=None)
     world.apply(web(world), world.slice("web", "pod-a"))
     primary, *others = world.scene.addresses(NODE)
     assert world.answers(OUTSIDE, primary, NODE_PORT) == forwarded("pod-a", source=MASQUERADED)
     for address in others:
         assert world.answers(OUTSIDE, address, NODE_PORT) == RESET, address
+    of_others = [scene(family).address(NODE) for family in IPFamily if family is not world.family]
+    world.restart([objects.node(NODE, of_others, (), ZONE), web(world), world.slice("web", "pod-a")])
+    for address in world.scene.addresses(NODE):
+        assert world.answers(OUTSIDE, address, NODE_PORT) == forwarded("pod-a", source=MASQUERADED), address
 
 
 @pytest.mark.semantics("SVC-NP-07", "DIV-06")
@@ -105,13 +110,21 @@ def test_loopback_is_left_to_the_nodes_own_programs(world: World) -> None:
 @pytest.mark.semantics("SVC-NP-07", "MTX-05", "DIV-06", "CFG-13")
 @pytest.mark.requires(Feature.LOCALHOST_NODE_PORTS)
 def test_loopback_answers_where_that_is_wanted(world: World) -> None:
-    """For IPv4 only, and masqueraded, for no answer finds its way to a loopback address."""
+    """For IPv4 only, whatever the policies, and masqueraded: no answer finds its way to loopback."""
     world.restart(localhost_node_ports=True)
-    world.apply(web(world), world.slice("web", "pod-a", "remote-a"))
     due = RESET
     if world.family is IPFamily.IPV4:
         due = forwarded("pod-a", "remote-a", source=MASQUERADED)
-    assert world.answers(NODE, LOOPBACK[world.family], NODE_PORT) == due
+    for external, internal in (("Cluster", "Cluster"), ("Local", "Cluster"), ("Cluster", "Local")):
+        made = web(world)
+        made["spec"] |= {"externalTrafficPolicy": external, "internalTrafficPolicy": internal}
+        world.apply(made, world.slice("web", "pod-a", "remote-a"))
+        assert world.answers(NODE, LOOPBACK[world.family], NODE_PORT) == due, (external, internal)
+    # Other addresses were chosen: loopback is not among them until it is chosen itself.
+    chosen = tuple(map(parse_network, SECOND_ADDRESS_CIDRS.values()))
+    for networks, answers in ((chosen, RESET), ((*chosen, parse_network("127.0.0.0/8")), due)):
+        world.restart(node_port_addresses=networks)
+        assert world.answers(NODE, LOOPBACK[world.family], NODE_PORT) == answers, networks
 
 
 @pytest.mark.semantics("SVC-NP-09", "SVC-LB-05")
@@ -145,14 +158,20 @@ def test_source_ranges_do_not_concern_it(world: World) -> None:
     ids=["node-cidr", "interface-prefix"],
 )
 def test_other_nodes_pods_are_outsiders_to_policy_local(world: World, settings: dict[str, Any]) -> None:
-    """Where local pods are told by this node's network or interfaces, others' get local endpoints only."""
+    """Where local pods are told by this node's network or interfaces, others' get local endpoints only.
+
+    Where they are told by the cluster's network, they get whom local pods get: of this node's endpoints those
+    in its zone, not all that are local.
+    """
+    node, made = world.scene.address(NODE), web(world)
+    made["spec"]["externalTrafficPolicy"] = "Local"
+    near, far = world.endpoint("pod-a", zones=[ZONE]), world.endpoint("pod-b", zones=["elsewhere"])
+    world.apply(made, world.slice("web", near, far))
+    for client in (REMOTE_POD, POD):
+        assert world.answers(client, node, NODE_PORT) == forwarded("pod-a", source=KEPT), client
+    assert world.answers(OUTSIDE, node, NODE_PORT) == forwarded("pod-a", "pod-b", source=KEPT)
     world.restart(**settings)
-    ports = [port(80, node_port=NODE_PORT)]
-    world.apply(
-        service("web", world.scene.cluster_ip(), ports=ports, type="NodePort", externalTrafficPolicy="Local"),
-        world.slice("web", "pod-a", "remote-a"),
-    )
-    node = world.scene.address(NODE)
+    world.apply(made, world.slice("web", "pod-a", "remote-a"))
     assert world.answers(REMOTE_POD, node, NODE_PORT) == forwarded("pod-a", source=KEPT)
     assert world.answers(POD, node, NODE_PORT) == forwarded("pod-a", "remote-a", source=KEPT)
 

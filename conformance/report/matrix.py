@@ -46,7 +46,7 @@ def _lines(reports: Sequence[Report]) -> Iterator[str]:
             because = f" ({backend.because})" if backend.because else ""
             yield f"- `{backend.name}`: **{backend.verdict}**{because}. {described(report)}"
     tried = max((report.suite.mutants for report in reports), default=0)
-    yield f"- The suite itself finds out {tried} of {tried} broken dataplanes and engines."
+    yield f"- The suite itself finds out {tried} of {tried} broken proxies."
     yield ""
     yield from table(("rule", *map(str, columns)), rows)
     yield ""

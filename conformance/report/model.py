@@ -92,7 +92,7 @@ class SuiteInfo(Struct, frozen=True, kw_only=True):
         trimmed: whether cases were left out that profile and families would have had.
         scenarios: how many random ones each backend had to go through in each family.
         seed: what they were made from.
-        mutants: how many broken dataplanes and engines this version of the suite was tried on; it finds out
+        mutants: how many broken proxies this version of the suite was tried on; it finds out
             every one of them.
     """
 

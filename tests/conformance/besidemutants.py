@@ -34,6 +34,7 @@ CAUGHT_BY = {
     "counts_everybody": "test_health_check::test_it_tells_how_many_endpoints_are_here",
     "counts_ports": "test_health_check::test_an_endpoint_of_several_ports_counts_once",
     "is_always_well": "test_health_check::test_endpoints_come_and_go",
+    "listens_everywhere": "test_health_check::test_it_tells_how_many_endpoints_are_here",
     "keeps_listening": "test_health_check::test_it_opens_and_closes_with_policy_and_type",
     "tells_of_the_first_service_on_any_port": (
         "test_health_check::test_two_services_are_asked_about_on_two_ports"
@@ -147,16 +148,24 @@ def is_always_well() -> None:
 def keeps_listening() -> None:
     once: dict[int, Check] = {}
 
-    def check(cluster: Cluster, family: IPFamily, port: int) -> Check:
-        found = _health_check(cluster, family, port)
+    def check(cluster: Cluster, family: IPFamily, address: str, port: int) -> Check:
+        found = _health_check(cluster, family, address, port)
         return once.setdefault(port, found) if found is not None or port in once else None
 
     patch.object(Cluster, "health_check", check).start()
 
 
+def listens_everywhere() -> None:
+    def check(cluster: Cluster, family: IPFamily, address: str, port: int) -> Check:
+        checks = cluster.proxy.facts(family).health_checks
+        return next((one for one in checks.items() if one[1].port == port), None)
+
+    patch.object(Cluster, "health_check", check).start()
+
+
 def tells_of_the_first_service_on_any_port() -> None:
-    def check(cluster: Cluster, family: IPFamily, port: int) -> Check:
-        found = _health_check(cluster, family, port)
+    def check(cluster: Cluster, family: IPFamily, address: str, port: int) -> Check:
+        found = _health_check(cluster, family, address, port)
         checks = cluster.proxy.facts(family).health_checks
         return found and (min(checks), checks[min(checks)])
 
@@ -196,8 +205,8 @@ def _flows(serving: Callable[[Cluster, Packet], Serving]) -> None:
 def _counting(count: Callable[[Cluster, int], int]) -> None:
     """Have load balancers told of other numbers."""
 
-    def check(cluster: Cluster, family: IPFamily, port: int) -> Check:
-        found = _health_check(cluster, family, port)
+    def check(cluster: Cluster, family: IPFamily, address: str, port: int) -> Check:
+        found = _health_check(cluster, family, address, port)
         return found and (
             found[0],
             replace(found[1], local_endpoints=count(cluster, found[1].local_endpoints)),

@@ -6,27 +6,31 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import score
-from tests.conformance.mutants import Mutant, mutants
+from tests.conformance.mutants import mutants
 from tests.conformance.runs import CASES, Case, play
-from tests.conformance.score import Score, caught, of_dataplanes
+from tests.conformance.score import SUBJECTS, Score, caught, of_dataplanes
 
 ALL = list(mutants())
 
 
-@pytest.fixture(scope="module")
-def played(mutants: Path) -> list[Case]:
-    """What becomes of each mutant in its own case, and of a healthy dataplane in all of them."""
-    return of_dataplanes(mutants)[1]
+@pytest.fixture(scope="module", params=SUBJECTS, ids=lambda subject: subject.rpartition(".")[2])
+def played(request: pytest.FixtureRequest, mutants: Path) -> tuple[str, list[Case]]:
+    """What becomes of each mutant of a kind in its own case, and of a healthy dataplane in all of them."""
+    return request.param, of_dataplanes(mutants, request.param)[1]
 
 
-@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.__name__)
-def test_a_mutant_is_caught(played: list[Case], mutant: type[Mutant]) -> None:
-    assert caught(played, mutant.__name__), f"{mutant.caught_by} passed, or isn't there"
+def test_all_mutants_of_a_kind_are_caught(played: tuple[str, list[Case]]) -> None:
+    subject, cases = played
+    kind = [mutant for mutant in ALL if mutant.__module__ == subject]
+    assert kind
+    survived = {one.__name__: one.caught_by for one in kind if not caught(cases, one.__name__)}
+    assert not survived, "these cases passed, or aren't there"
 
 
-def test_the_same_cases_have_nothing_against_a_healthy_dataplane(played: list[Case]) -> None:
-    healthy = [case for case in played if case.properties.get("backend") == "memory"]
-    assert len(healthy) >= len({mutant.caught_by for mutant in ALL})
+def test_the_same_cases_have_nothing_against_a_healthy_dataplane(played: tuple[str, list[Case]]) -> None:
+    subject, cases = played
+    healthy = [case for case in cases if case.properties.get("backend") == "memory"]
+    assert len(healthy) >= len({mutant.caught_by for mutant in ALL if mutant.__module__ == subject})
     assert not [case.name for case in healthy if case.outcome not in ("passed", "skipped")]
 
 
