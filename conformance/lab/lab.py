@@ -1,5 +1,6 @@
 """A cluster's network in miniature, for real packets."""
 
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.model import Protocol
 
 from .build import add_address, build, own_address, remove_address
-from .errors import ProtocolUnavailable
+from .errors import LabUnavailable, ProtocolUnavailable
 from .layout import lay_out
 from .netns import Namespace
 from .servers import Server, ServerThread
@@ -22,6 +23,10 @@ from .topology import Machine
 # SCTP has no error queue: a refusal by ICMP is felt only when the first packet is repeated, after 3 s unless
 # told otherwise.
 _QUICK_SCTP = {"sctp/rto_min": 100, "sctp/rto_initial": 100}
+
+
+_FILES = 1024
+"""How many files and sockets a process with a lab may have to open at once: what most systems allow."""
 
 
 class Capability(Struct, frozen=True):
@@ -53,6 +58,7 @@ class Lab:
     """
 
     def __init__(self, spec: LabSpec = LabSpec()) -> None:
+        _have_files()
         self.spec = spec
         self.topology = lay_out(spec)
         self._machines = {machine.name: machine for machine in self.topology.machines}
@@ -161,3 +167,17 @@ def _probe_sctp(namespace: Namespace) -> Capability:
         return Capability(False, f"the kernel has no SCTP ({error.strerror})")
     probe.close()
     return Capability(True)
+
+
+def _have_files() -> None:
+    """See to it that this process may open as many sockets as a lab needs. Raises `LabUnavailable`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= _FILES:
+        return
+    enough = hard if hard == resource.RLIM_INFINITY else max(hard, _FILES)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, enough))
+    except (OSError, ValueError):
+        raise LabUnavailable(
+            f"this process may open no more than {hard} files", f"raise the limit, as by 'ulimit -n {_FILES}'"
+        ) from None

@@ -84,6 +84,18 @@ def test_where_settings_can_not_be_made(tmp_path: Path) -> None:
     assert_not_here(*told, ["can't be set (Read-only file system)", "mount /proc/sys writable"])
 
 
+@pytest.mark.program("setpriv", "prlimit")
+def test_without_room_for_open_files(tmp_path: Path) -> None:
+    """Unless the limit is one that may be raised."""
+    bound = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
+    told = hold(tmp_path, "--backend", "nftables", "-k", CASE, before=("prlimit", "--nofile=100:100", *bound))
+    assert_not_here(*told, ["may open no more than 100 files", "raise the limit, as by 'ulimit -n 1024'"])
+    options = ("--backend", "nftables", "--family", "4", "-k", CASE)
+    status, output, report = hold(tmp_path, *options, before=("prlimit", "--nofile=100:2000", *bound))
+    assert status == 0, output
+    assert outcomes(report) == {Outcome.PASS}
+
+
 def test_where_new_namespaces_have_ipv6_off_it_is_turned_on(tmp_path: Path) -> None:
     """As with net.core.devconf_inherit_init_net, on a machine whose administrator turned IPv6 off."""
     (tmp_path / "noipv6.py").write_text(
