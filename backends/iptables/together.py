@@ -35,6 +35,11 @@ def together(
             for other in _bound(name, chains, staying):
                 if other in parts.of:
                     parts.join(name, other)
+    # Whom an address's own rules let pass goes on to the node ports, where it may be one of the node's.
+    dispatching = [name for name in parts.of if name.startswith(_DISPATCHING)]
+    if any(_is_for_ports(text) for name in dispatching for text in _differing(chains[name])):
+        for name in dispatching:
+            parts.join(name, dispatching[0])
     last = {parts.find(name): at for at, name in enumerate(written) if name in parts.of}
     groups: dict[str, list[str]] = {}
     found: list[list[str]] = []
@@ -51,24 +56,32 @@ def together(
 
 def _bound(name: str, chains: Mapping[str, Change], staying: Callable[[str], Iterable[str]]) -> Iterator[str]:
     """The chains that one which is there leads to, before or after, past those that come, go or stay."""
-    old, new = chains[name].old or (), chains[name].new or ()
+    change = chains[name]
     # Those that dispatch lead everywhere, and most of it stays.
-    differing = {*old} ^ {*new} if name.startswith(_DISPATCHING) else {*old, *new}
-    todo = list(_targets(differing))
+    apart = name.startswith(_DISPATCHING)
+    todo = list(_targets(_differing(change) if apart else {*(change.old or ()), *(change.new or ())}))
     seen: set[str] = set()
     while todo:
         target = todo.pop()
         if target in seen:
             continue
         seen.add(target)
-        change = chains.get(target)
-        if change is None:
+        reached = chains.get(target)
+        if reached is None:
             # Whoever is led to a branch that stays meets there what was there before.
             todo += _targets(() if target.startswith(names.BRANCHES) else staying(target))
-        elif change.old is not None and change.new is not None:
+        elif reached.old is not None and reached.new is not None:
             yield target
         else:
-            todo += _targets(change.old or change.new or ())
+            todo += _targets(reached.old or reached.new or ())
+
+
+def _differing(change: Change) -> set[str]:
+    return {*(change.old or ())} ^ {*(change.new or ())}
+
+
+def _is_for_ports(text: str) -> bool:
+    return " --dport " in text and " -d " not in f" {text}"
 
 
 def _targets(rules: Iterable[str]) -> Iterator[str]:

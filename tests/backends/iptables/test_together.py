@@ -95,6 +95,22 @@ def test_who_goes_is_not_led_on_to_what_others_get() -> None:
     assert verdicts <= {*fates(old, new, packet)}
 
 
+def test_a_node_port_does_not_come_before_what_an_address_of_the_node_has_there() -> None:
+    name = NAME._replace(name="other")
+    [frontend] = seed().services[NAME].frontends
+    ported = replace(frontend, match=Match(None, NAME.protocol, 80), kind=FrontendKind.NODE_PORT)
+    own = replace(frontend, match=Match(OTHER_IP, NAME.protocol, 80), kind=FrontendKind.EXTERNAL_IP)
+    first = replace(seed().services[NAME], frontends=(*seed().services[NAME].frontends, ported))
+    other = replace(first, name=name, frontends=(own,), cluster=())
+    old = seed()
+    new = advance(old, [(NAME, first), (name, other)], CONTEXT)[0]
+    packet = Packet(PODS[3].address, OTHER_IP, 80, NAME.protocol, "cni0", to_node=True)
+
+    for before, after in ((old, new), (new, old)):
+        verdicts = {trace(held, packet).verdict.action for held in between(before, after, 1)}
+        assert Action.FORWARD not in verdicts
+
+
 def test_services_that_have_nothing_to_do_with_each_other_are_written_apart() -> None:
     name = NAME._replace(name="other")
     [frontend] = seed().services[NAME].frontends
