@@ -69,14 +69,9 @@ class Changes(Struct):
 
 
 class Step(Struct, frozen=True):
-    """One transaction: the lines for ``iptables-restore --noflush``."""
+    """One transaction: the lines for ``iptables-restore --noflush``, but for the ``COMMIT`` after them."""
 
     lines: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """What is written to the tool's standard input."""
-        return "\n".join((*self.lines, "COMMIT", ""))
 
 
 def culprit(step: Step, line: int, changes: Changes) -> str:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from enum import StrEnum
 from pathlib import Path
+from typing import IO
 
 from msgspec import Struct
 
@@ -93,7 +94,12 @@ class Tools(Struct, frozen=True):
 
     def write(self, step: Step) -> None:
         """Carry out one transaction. Raises `Refused`."""
-        _run([self.restore, "--noflush", "--counters", "-w", str(LOCK_WAIT)], step.text)
+        # By way of a file in memory: a pipe would need the whole text in ours, too.
+        with os.fdopen(os.memfd_create("iptables"), "w+", encoding="utf-8") as text:
+            text.writelines(f"{line}\n" for line in (*step.lines, "COMMIT"))
+            text.flush()
+            text.seek(0)
+            _run([self.restore, "--noflush", "--counters", "-w", str(LOCK_WAIT)], text)
 
 
 def find(family: IPFamily, variant: Variant) -> Tools | None:
@@ -150,12 +156,12 @@ def lock_file() -> str:
     return os.environ.get("XTABLES_LOCKFILE", "/run/xtables.lock")
 
 
-def _run(command: list[str], text: str | None = None) -> str:
+def _run(command: list[str], text: IO[str] | None = None) -> str:
     try:
         # In a session of its own, so that what it starts is ended with it.
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+            stdin=text or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -165,7 +171,7 @@ def _run(command: list[str], text: str | None = None) -> str:
         raise Refused(command[0], -1, str(error)) from error
     with process:
         try:
-            output, said = process.communicate(text, PATIENCE)
+            output, said = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired as error:
             os.killpg(process.pid, signal.SIGKILL)
             what = f"it took more than {PATIENCE:g} seconds and was ended"

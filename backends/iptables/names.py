@@ -1,7 +1,6 @@
 """What chains are called (IPT-01): tools and habits know them by these names."""
 
 import re
-from base64 import b32encode
 from hashlib import sha256
 
 from pointsman.core.model import Endpoint, Pool, ServicePortName
@@ -31,9 +30,15 @@ PER_SERVICE = (*BRANCHES, SERVICE, LOCAL, EXTERNAL, SOURCES, ENDPOINT)
 _HASHED = re.compile(f"({'|'.join(PER_SERVICE)})[A-Z2-7]{{16}}")
 
 
+# Base 32, ten bits at a time: the standard library's takes several times as long for such short ones.
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_PAIRS = tuple(one + other for one in _LETTERS for other in _LETTERS)
+
+
 def hashed(text: str) -> str:
     """Sixteen letters and digits that stand for a text."""
-    return b32encode(sha256(text.encode()).digest()[:10]).decode()
+    bits = int.from_bytes(sha256(text.encode()).digest()[:10])
+    return "".join([_PAIRS[bits >> at & 1023] for at in range(70, -1, -10)])
 
 
 def is_hashed(chain: str) -> bool:

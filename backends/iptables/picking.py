@@ -25,13 +25,13 @@ def pick_rules(memory: Memory, service: ServiceFrontends, endpoints: tuple[Endpo
 
 def lean_rules(service: ServiceFrontends, endpoints: tuple[Endpoint, ...]) -> Iterator[str]:
     """As `pick_rules`, but straight to the endpoints."""
+    # Put together by hand: large clusters are made of these.
     protocol = f"-p {service.name.protocol.name.lower()}"
-    ordered = sorted(endpoints, key=str)
-    left = sum(endpoint.weight for endpoint in ordered)
-    for endpoint in ordered:
-        share = f" {random_share(endpoint.weight, left)}" if endpoint.weight < left else ""
-        yield rule(f"DNAT --to-destination {endpoint}", matches=protocol + share)
-        left -= endpoint.weight
+    left = sum(endpoint.weight for endpoint in endpoints)
+    for address, weight in sorted((str(endpoint), endpoint.weight) for endpoint in endpoints):
+        share = f" {random_share(weight, left)}" if weight < left else ""
+        yield f"{protocol}{share} -j DNAT --to-destination {address}"
+        left -= weight
 
 
 def endpoint_rules(memory: Memory, service: ServiceFrontends, endpoint: Endpoint) -> Iterator[str]:

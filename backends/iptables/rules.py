@@ -68,6 +68,7 @@ def network(block: Network) -> str:
     return str(block) if block.prefix else ""
 
 
+@lru_cache(maxsize=1 << 10)
 def random_share(parts: int, whole: int) -> str:
     """The match that lets ``parts`` of ``whole`` packets through (IPT-06), as precisely as the kernel can."""
     return f"-m statistic --mode random --probability {round(parts / whole * _SCALE) / _SCALE:.11f}"
@@ -84,7 +85,8 @@ class Parsed(Struct, frozen=True):
         return self.options.get(option, "")
 
 
-@lru_cache(maxsize=1 << 16)
+# Rules that are looked at several times are so one right after the other, or are few: jumps, say.
+@lru_cache(maxsize=1 << 11)
 def parse(text: str) -> Parsed:
     """Take a rule apart. Options that come twice are kept together."""
     options: dict[str, str] = {}
