@@ -36,9 +36,11 @@ clean: ## remove what the other targets made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The iptables backend runs iptables' programs, and python-iptables, which it uses if it can be built, needs a
-# compiler and Python's headers; nft is for tests alone, which compare what they read with it.
+# compiler and Python's headers. nft, kubectl and Chromium are for tests alone: of what the kernel holds, of the
+# suite's API server, and of the status page.
 programs:
-	@for program in nft:nftables iptables:iptables gcc:gcc python3-config:python3-dev; do \
+	@for program in nft:nftables iptables:iptables gcc:gcc python3-config:python3-dev \
+		kubectl:kubernetes-client chromium:chromium; do \
 		command -v $${program%:*} >/dev/null || test -x /usr/sbin/$${program%:*} || echo $${program#*:}; \
 	done | while read -r package; do \
 		$(MAKE) --no-print-directory debian-$$package \
