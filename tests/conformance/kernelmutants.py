@@ -4,6 +4,7 @@ For each mutant there is a backend of its name; in its cases that mutant is at w
 by the same code, and finds nothing amiss: only packets show it.
 """
 
+import time
 from collections.abc import Callable, Generator
 from unittest.mock import patch
 
@@ -11,11 +12,14 @@ import pytest
 from msgspec.structs import replace
 
 from pointsman.backends.nftables import affinity
+from pointsman.backends.nftables.dataplane import NftablesDataplane
 from pointsman.backends.nftables.netlink import rules
 from pointsman.conformance import world
 from pointsman.conformance.lab.wire import Segment, Tap
 from pointsman.conformance.selection import variant_of
+from pointsman.core.hookspecs import hookimpl
 from pointsman.core.node import node_context
+from pointsman.core.plan import SyncPlan, SyncReport
 from pointsman.plugins.conntrack.table import Table
 
 CAUGHT_BY = {
@@ -24,6 +28,7 @@ CAUGHT_BY = {
     "leaves_its_mark_on": "test_packets::test_other_bits_of_the_mark_are_somebody_elses",
     "remembers_a_hundred_clients": "test_affinity::test_many_clients_are_spread_and_all_remembered",
     "finds_no_flow_to_delete": "test_udp_flows::test_a_flow_of_internal_policy_local_moves_on",
+    "writes_in_two_steps": "test_established::test_no_connection_is_lost_in_a_change",
     "keeps_strays_out_always": (
         "test_packets::test_packets_that_belong_to_no_connection_get_through_where_that_is_wished"
     ),
@@ -32,7 +37,10 @@ CAUGHT_BY = {
 
 _ALL_BITS = 0xFFFFFFFF
 
+_A_MOMENT = 0.02
+
 _first = Tap.first
+_sync = NftablesDataplane.dataplane_sync
 
 
 def lets_strays_through() -> None:
@@ -45,6 +53,19 @@ def keeps_strays_out_always() -> None:
     patch(
         "pointsman.core.engine.node_context", lambda *known: replace(node_context(*known), drop_invalid=True)
     ).start()
+
+
+def writes_in_two_steps() -> None:
+    """Removes everything, and then writes it anew: for a moment there is nothing."""
+
+    def sync(self: NftablesDataplane, plan: SyncPlan) -> SyncReport:
+        if plan.full:
+            return _sync(self, plan)
+        self.dataplane_cleanup()
+        time.sleep(_A_MOMENT)
+        return _sync(self, replace(plan, full=True))
+
+    patch.object(NftablesDataplane, "dataplane_sync", hookimpl(sync)).start()
 
 
 def drops_foreign_mark_bits() -> None:
