@@ -1,4 +1,4 @@
-"""Broken dataplanes of a kernel: a pytest plugin that spoils what the nftables backend tells its own.
+"""Broken dataplanes of a kernel: a pytest plugin that spoils what a backend tells its own.
 
 For each mutant there is a backend of its name; in its cases that mutant is at work. What is read back is read
 by the same code, and finds nothing amiss: only packets show it.
@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 from msgspec.structs import replace
 
+from pointsman.backends.iptables import skeleton
 from pointsman.backends.nftables import affinity
 from pointsman.backends.nftables.dataplane import NftablesDataplane
 from pointsman.backends.nftables.netlink import rules
@@ -22,7 +23,7 @@ from pointsman.core.node import node_context
 from pointsman.core.plan import SyncPlan, SyncReport
 from pointsman.plugins.conntrack.table import Table
 
-CAUGHT_BY = {
+ON_NFTABLES = {
     "lets_strays_through": "test_packets::test_packets_that_belong_to_no_connection_do_not_get_through",
     "drops_foreign_mark_bits": "test_packets::test_other_bits_of_the_mark_are_somebody_elses",
     "leaves_its_mark_on": "test_packets::test_other_bits_of_the_mark_are_somebody_elses",
@@ -33,6 +34,12 @@ CAUGHT_BY = {
         "test_packets::test_packets_that_belong_to_no_connection_get_through_where_that_is_wished"
     ),
 }
+ON_IPTABLES = {
+    "lets_neighbours_reach_loopback": (
+        "test_packets::test_loopback_addresses_are_not_to_be_reached_from_elsewhere"
+    ),
+}
+CAUGHT_BY = ON_NFTABLES | ON_IPTABLES
 """The mutants, and for each a case that finds it out, after its module."""
 
 _ALL_BITS = 0xFFFFFFFF
@@ -78,6 +85,10 @@ def leaves_its_mark_on() -> None:
 
 def remembers_a_hundred_clients() -> None:
     patch.object(affinity, "CLIENTS", 100).start()
+
+
+def lets_neighbours_reach_loopback() -> None:
+    patch.object(skeleton, "guard", lambda context: ()).start()
 
 
 def finds_no_flow_to_delete() -> None:

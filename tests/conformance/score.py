@@ -31,6 +31,7 @@ class Score(NamedTuple):
 
 SUBJECTS = tuple(dict.fromkeys(mutant.__module__ for mutant in mutants()))
 """What simulated dataplanes are wrong about. All of them as backends of one run would take it very long."""
+ON_KERNELS = {"nftables": kernelmutants.ON_NFTABLES, "iptables": kernelmutants.ON_IPTABLES}
 
 
 def of_dataplanes(folder: Path, subject: str) -> tuple[dict[str, str], list[Case]]:
@@ -48,10 +49,10 @@ def of_parts(folder: Path) -> tuple[dict[str, str], list[Case]]:
     return caught_by, play_mutants(folder, caught_by, "4", "-p", besidemutants.__name__)
 
 
-def of_kernels(folder: Path) -> tuple[dict[str, str], list[Case]]:
-    """Broken dataplanes of a kernel; the healthy one is nftables."""
-    caught_by = kernelmutants.CAUGHT_BY
-    return caught_by, play_mutants(folder, caught_by, "4", "-p", kernelmutants.__name__, healthy="nftables")
+def of_kernels(folder: Path, healthy: str) -> tuple[dict[str, str], list[Case]]:
+    """Broken dataplanes of a kernel, and a healthy one of the same backend."""
+    caught_by = ON_KERNELS[healthy]
+    return caught_by, play_mutants(folder, caught_by, "4", "-p", kernelmutants.__name__, healthy=healthy)
 
 
 def everyone() -> dict[str, str]:
@@ -87,7 +88,8 @@ def score(folder: Path) -> Score:
 
 def _results(folder: Path) -> Iterator[tuple[tuple[str, str], bool]]:
     groups = [of_dataplanes(folder, subject) for subject in SUBJECTS]
-    for caught_by, played in (*groups, of_parts(folder), of_kernels(folder)):
+    groups += [of_kernels(folder, backend) for backend in ON_KERNELS]
+    for caught_by, played in (*groups, of_parts(folder)):
         for mutant, case in caught_by.items():
             yield (mutant, case), bool(caught(played, mutant))
     for mutant, case in enginemutants.CAUGHT_BY.items():
