@@ -104,9 +104,9 @@ class IpvsDataplane:
         return report
 
     @hookimpl
-    def dataplane_observe(self) -> Observed:
+    def dataplane_observe(self, meant: Model | None) -> Observed:
         """See `Drive.dataplane_observe`."""
-        inner = self._inner.dataplane_observe()
+        inner = self._inner.dataplane_observe(meant)
         held = read(self._open().ipvs, self._network)
         anything = bool(inner.frontends or inner.cluster_ips or inner.service_cidrs or held)
         return observed(inner, held, self._network, self._faults() if anything else iter(()))

@@ -79,9 +79,9 @@ class NftablesDataplane:
         return SyncReport(transactions, writes)
 
     @hookimpl
-    def dataplane_observe(self) -> Observed:
+    def dataplane_observe(self, meant: Model | None) -> Observed:
         """See `Drive.dataplane_observe`."""
-        return observed(self._layout, read(self._open()[0], self._layout))
+        return observed(self._layout, read(self._open()[0], self._layout), meant)
 
     @hookimpl
     def dataplane_trace(self, packet: Packet) -> Trace:

@@ -2,6 +2,8 @@
 
 Nothing remembered is used. What depends on the node is recovered from the rules themselves; then every chain
 must hold exactly the rules that its name stands for, or what it does can't be said, and it is called strange.
+Of what the model's terms don't tell, somebody has to say what is meant: rules that depend on the node, and
+sets of addresses that are shared by all service ports.
 """
 
 import re
@@ -11,10 +13,11 @@ from ipaddress import ip_address, summarize_address_range
 
 from pointsman.core.addresses import Network
 from pointsman.core.backend import Observed, ObservedAnswer, ObservedFrontend, lowest_terms
-from pointsman.core.model import Endpoint, Masquerade, Match, Pool, Protocol, Refusal
+from pointsman.core.model import Endpoint, Masquerade, Match, Model, Pool, Protocol, Refusal
 
 from .affinity import LEARNING, Group
 from .chains import NOBODY, REFUSALS, Allow, Pick, Split, closure, parse_class, skeleton
+from .compile import compile_addresses, compile_node
 from .layout import Layout, Side, target
 from .netlink import constants as nf
 from .netlink.elements import Element, Verdict
@@ -31,19 +34,21 @@ _STICKY = re.compile(
 _LEARN = re.compile(r"learn-[0-9a-f]+")
 
 
-def observed(layout: Layout, state: TableState | None) -> Observed:
-    """What the table does, in the model's terms."""
-    return Observed({}) if state is None else _Observer(layout, state).observed()
+def observed(layout: Layout, state: TableState | None, meant: Model | None = None) -> Observed:
+    """What the table does, in the model's terms; strange is also what isn't as it is meant."""
+    return Observed({}) if state is None else _Observer(layout, state, meant).observed()
 
 
 class _Observer:
     """Reads one state of the table, collecting what it can't make sense of."""
 
-    def __init__(self, layout: Layout, state: TableState) -> None:
+    def __init__(self, layout: Layout, state: TableState, meant: Model | None) -> None:
         self._layout = layout
         self._state = state
+        self._meant = meant
         self._elements = verdicts(layout, state.elements)
-        self._context = node_context(layout, state)
+        self._found = node_context(layout, state)
+        self._context = self._found if meant is None else meant.node
         self._strange: set[str] = set()
         self._accounted: set[str] = set()
 
@@ -56,6 +61,8 @@ class _Observer:
         classes = self._elements.get(self._layout.classes.name, {})
         if classes != held(classes).elements():
             self._strange.add(f"map {self._layout.classes.name} leads elsewhere than to classes")
+        if self._meant is not None:
+            self._check_addresses(self._meant)
         frontends = {_match(key): self._frontend(side, key) for side, key in self._places()}
         for name in self._state.chains.keys() - self._accounted:
             unused = parse_class(name)
@@ -66,9 +73,16 @@ class _Observer:
         return Observed(
             frontends,
             frozenset(self._elements.get(self._layout.cluster_ips.name, {})),
-            frozenset(self._context.service_cidrs),
+            frozenset(self._found.service_cidrs),
             tuple(sorted(self._strange)),
         )
+
+    def _check_addresses(self, meant: Model) -> None:
+        """The sets that no single answer shows: who may reach itself, and where node ports are."""
+        wanted = compile_addresses(self._layout, meant.cluster_ips, meant.endpoint_addresses)
+        for name, elements in (wanted | compile_node(self._layout, meant.node)).items():
+            if elements.keys() != self._elements.get(name, {}).keys():
+                self._strange.add(f"set {name} lacks addresses or has others")
 
     def _places(self) -> Iterator[tuple[Side, bytes]]:
         """The keys that anything is said about, each with its side."""

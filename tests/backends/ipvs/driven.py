@@ -47,8 +47,8 @@ class Driven:
         return report
 
     def observe(self) -> Observed:
-        """What the kernel holds."""
-        return self.namespace.run(self.dataplane.dataplane_observe)
+        """What the kernel holds, and how that deviates from the model."""
+        return self.namespace.run(self.dataplane.dataplane_observe, self.model)
 
     def restart(self, options: IpvsOptions | None = None) -> None:
         """A new process with nothing in memory, and maybe other options; the kernel keeps what it has."""

@@ -93,7 +93,7 @@ class Node:
         plan = SyncPlan(self.family, desired, delta, full=self._full)
         self.lab.node.run(self._dataplane.dataplane_sync, plan)
         self.model, self._full = desired, False
-        assert self.lab.node.run(self._dataplane.dataplane_observe) == expected(desired)
+        assert self.lab.node.run(self._dataplane.dataplane_observe, None) == expected(desired)
 
     def service(self, *pods: str, affinity: int = HOURS, name: ServicePortName = HTTP) -> ServiceFrontends:
         """A service port at a ClusterIP, an external IP and a node port."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pointsman.backends.nftables.dataplane import NftablesDataplane
 from pointsman.backends.nftables.layout import layout
@@ -16,7 +17,7 @@ from pointsman.backends.nftables.netlink.netfilter import NetfilterSocket
 from pointsman.conformance.lab import Namespace
 from pointsman.core.addresses import IPFamily
 from pointsman.core.backend import DataplaneSettings, Observed, expected
-from pointsman.core.model import Model, NodeContext
+from pointsman.core.model import Model, NodeContext, NodePortAddresses
 from pointsman.core.plan import SyncPlan, diff
 from tests import strategies
 from tests.backends.nftables.models import seed
@@ -50,8 +51,8 @@ class Kernel:
         self.model = desired
         return report.writes
 
-    def observe(self) -> Observed:
-        return self.namespace.run(self.dataplane.dataplane_observe)
+    def observe(self, meant: Model | None = None) -> Observed:
+        return self.namespace.run(self.dataplane.dataplane_observe, meant)
 
     def commit(self, *operations: messages.Operation) -> None:
         """Write as somebody else would: from another socket."""
@@ -95,7 +96,7 @@ def test_any_history_leaves_what_the_model_says(
                 assert kernel.sync(kernel.model, full=True) == 0
             desired, _ = data.draw(strategies.successors(kernel.model))
             kernel.sync(desired, full=data.draw(st.booleans(), label="full"))
-            assert kernel.observe() == expected(desired)
+            assert kernel.observe() == kernel.observe(desired) == expected(desired)
             assert kernel.sync(desired) == 0
             assert kernel.sync(desired, full=True) == 0
     finally:
@@ -128,6 +129,32 @@ def test_single_edits_by_somebody_else_are_mended_with_few_writes(kernel: Kernel
     mended = kernel.sync(kernel.model)
     assert kernel.observe() == expected(kernel.model)
     assert mended < 10
+
+
+@pytest.mark.parametrize("name", ["hairpin", "node_port_ips"])
+def test_an_address_gone_from_a_set_that_no_answer_shows_is_missed(kernel: Kernel, name: str) -> None:
+    """A pod that reaches itself isn't masqueraded any more, or a node port has one address less."""
+    model = seed(kernel.family)
+    address = next(iter(model.endpoint_addresses))
+    node = replace(model.node, node_ports=NodePortAddresses((address,)))
+    kernel.sync(replace(model, node=node), full=True)
+    assert not kernel.observe(kernel.model).strange
+    spec = getattr(kernel.layout, name)
+    key = address * len(spec.key)
+    kernel.commit(*messages.delete_elements(kernel.layout.table, spec, ElementCodec(spec).keys([key])))
+    assert not kernel.observe().strange
+    assert kernel.observe(kernel.model).strange == (f"set {spec.name} lacks addresses or has others",)
+    kernel.sync(kernel.model)
+    assert not kernel.observe(kernel.model).strange
+
+
+def test_rules_that_are_right_for_another_node_are_missed(kernel: Kernel) -> None:
+    kernel.sync(seed(kernel.family), full=True)
+    meant = replace(
+        kernel.model, node=replace(kernel.model.node, drop_invalid=not kernel.model.node.drop_invalid)
+    )
+    assert not kernel.observe().strange
+    assert kernel.observe(meant).strange
 
 
 def test_a_table_that_is_not_ours_is_left_alone(kernel: Kernel) -> None:

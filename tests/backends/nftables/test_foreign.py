@@ -88,7 +88,7 @@ class Instance:
         return report.writes
 
     def observe(self) -> Observed:
-        return self._namespace.call(self._dataplane.dataplane_observe)
+        return self._namespace.call(self._dataplane.dataplane_observe, None)
 
     def cleanup(self) -> None:
         self._namespace.call(self._dataplane.dataplane_cleanup)

@@ -63,7 +63,7 @@ def test_killed_at_any_moment(namespace: Namespace, data: st.DataObject) -> None
             assert ends(follow(table, packet)) in right(packet, old, new)
         plan = SyncPlan(family, new, Delta(), full=True)
         assert namespace.run(dataplane.dataplane_sync, plan).writes == writes(state, new)
-        assert namespace.run(dataplane.dataplane_observe) == expected(new)
+        assert namespace.run(dataplane.dataplane_observe, None) == expected(new)
         assert namespace.run(dataplane.dataplane_sync, plan).writes == 0
     finally:
         namespace.run(dataplane.dataplane_cleanup)
