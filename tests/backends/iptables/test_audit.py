@@ -7,14 +7,12 @@ import pytest
 
 from pointsman.backends.iptables import dispatch
 from pointsman.backends.iptables.dataplane import IptablesDataplane
-from pointsman.backends.iptables.kernel import Variant
 from pointsman.backends.iptables.means import Means
 from pointsman.backends.iptables.memory import memory
 from pointsman.backends.iptables.observe import observed
 from pointsman.backends.iptables.rules import parse
 from pointsman.backends.iptables.state import State
 from pointsman.backends.iptables.tables import ChainName, Rules
-from pointsman.conformance.lab import Namespace
 from pointsman.core.addresses import IPFamily
 from pointsman.core.audit import differences
 from pointsman.core.backend import expected
@@ -87,21 +85,6 @@ def with_rules(held: State, chain: ChainName, rules: Rules) -> State:
     if chain in held.chains:
         return State({**held.chains, chain: rules}, held.foreign)
     return State(held.chains, {**held.foreign, chain: rules})
-
-
-@pytest.fixture(
-    params=[(Variant.LEGACY, True), (Variant.LEGACY, False), (Variant.NFT, False)],
-    ids=["legacy-inside", "legacy", "nft"],
-)
-def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    variant, inside = request.param
-    if inside:
-        pytest.importorskip("iptc", reason="python-iptables is not installed")
-    monkeypatch.setattr(IptablesDataplane, "_is_inside", lambda _: inside)
-    with Namespace("audit") as namespace:
-        opened = Kernel(namespace, variant)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.netns

@@ -1,10 +1,7 @@
 """Chains and rules of others, however close to ours, stay as they are and keep no sync from its end."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from pointsman.backends.iptables.dataplane import IptablesDataplane
 from pointsman.backends.iptables.kernel import Variant
 from pointsman.conformance.lab import Namespace
 from pointsman.core.addresses import IPFamily
@@ -24,21 +21,6 @@ NAMES = (
     *("KUBE-EXT-AAAAAAAAAAAAAAA", "KUBE-SVC-AAAAAAAAAAAAAAAAA", "KUBE-SVL-AAAAAAAAAAAAAAA1"),
     *("KUBE-SERVICES-OF-OURS", "KUBE-LOAD-BALANCER", "KUBE-MARK-DROP"),
 )
-
-
-@pytest.fixture(
-    params=[(Variant.LEGACY, True), (Variant.LEGACY, False), (Variant.NFT, False)],
-    ids=["legacy-inside", "legacy", "nft"],
-)
-def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    variant, inside = request.param
-    if inside:
-        pytest.importorskip("iptc", reason="python-iptables is not installed")
-    monkeypatch.setattr(IptablesDataplane, "_is_inside", lambda _: inside)
-    with Namespace("foreign") as namespace:
-        opened = Kernel(namespace, variant)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("table", ["nat", "filter"])
