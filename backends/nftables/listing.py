@@ -13,7 +13,7 @@ from pointsman.core.addresses import Network, format_endpoint
 
 from .netlink import constants as nf
 from .netlink import selectors as sel
-from .netlink.constants import CtState, CtStatus, DataType, Family, VerdictCode
+from .netlink.constants import CtState, CtStatus, DataType, Family, TcpFlag, VerdictCode
 from .netlink.elements import Verdict
 from .netlink.objects import Expression, parse_expressions
 from .netlink.selectors import Selector
@@ -227,6 +227,8 @@ def _comparison(loaded: _Loaded, selector: Selector, operator: str, value: bytes
     if flags is not None and loaded.mask:
         bits = flags(int.from_bytes(loaded.mask, byteorder))
         return f"{loaded.text} {','.join(sorted(str(bit.name).lower() for bit in bits))}"
+    if selector.datatype is DataType.TCP_FLAG and loaded.mask:
+        return f"{loaded.text} {operator}{_tcp_flags(value)} / {_tcp_flags(loaded.mask)}"
     if selector.datatype is DataType.MARK:
         number = f"{int.from_bytes(value, byteorder):#010x}"
         if not loaded.mask:
@@ -234,6 +236,10 @@ def _comparison(loaded: _Loaded, selector: Selector, operator: str, value: bytes
         mask = int.from_bytes(loaded.mask, byteorder)
         return f"{loaded.text} & {mask:#010x} {operator or '== '}{number}"
     return f"{loaded.text} {operator}{_constant(loaded, selector, value)}"
+
+
+def _tcp_flags(bits: bytes) -> str:
+    return ",".join(str(flag.name).lower() for flag in TcpFlag(bits[0]))
 
 
 _FLAGS: dict[DataType, type[CtState] | type[CtStatus]] = {

@@ -292,6 +292,13 @@ NFT_DYNSET_OP_UPDATE: Final = 1
 NFT_DYNSET_OP_DELETE: Final = 2
 
 
+class TcpFlag(IntFlag):
+    """Bits of ``tcp flags``, as they stand in the header."""
+
+    SYN = 0x02
+    ACK = 0x10
+
+
 class CtState(IntFlag):
     """Bits of ``ct state`` as nf_tables sees them (``NF_CT_STATE_BIT``)."""
 
@@ -372,6 +379,7 @@ class DataType(IntEnum):
     ETHER_TYPE = 10
     INET_PROTO = 12
     INET_SERVICE = 13
+    TCP_FLAG = 15
     MARK = 19
     CLASSID = 23
     CT_STATE = 26

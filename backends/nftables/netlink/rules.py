@@ -16,7 +16,7 @@ from struct import pack
 
 from . import constants as nf
 from . import expressions as x
-from .constants import CtState, CtStatus, Family, VerdictCode
+from .constants import CtState, CtStatus, Family, TcpFlag, VerdictCode
 from .selectors import (
     CT_STATE,
     CT_STATUS,
@@ -24,6 +24,7 @@ from .selectors import (
     FIB_SADDR_TYPE,
     L4PROTO,
     MARK,
+    TCP_FLAGS,
     Selector,
     load_key,
     slots,
@@ -31,7 +32,6 @@ from .selectors import (
 
 _FIRST = nf.NFT_REG_1
 _ALL_BITS = 0xFFFFFFFF
-_TCP_FLAGS, _SYN, _ACK = 13, 0x02, 0x10  # where they are in the header, and two of them
 
 
 # --- matches -------------------------------------------------------------------------------------
@@ -205,9 +205,9 @@ def reject_tcp_reset(*, begun: bool = False) -> bytes:
     ``begun``: only what doesn't begin a connection, ``tcp flags & (syn | ack) != syn``.
     """
     flags = (
-        x.payload(_FIRST, nf.NFT_PAYLOAD_TRANSPORT_HEADER, _TCP_FLAGS, 1)
-        + x.bitwise(_FIRST, bytes([_SYN | _ACK]), b"\0")
-        + x.cmp(_FIRST, bytes([_SYN]), nf.NFT_CMP_NEQ)
+        TCP_FLAGS.load(_FIRST)
+        + x.bitwise(_FIRST, bytes([TcpFlag.SYN | TcpFlag.ACK]), b"\0")
+        + x.cmp(_FIRST, bytes([TcpFlag.SYN]), nf.NFT_CMP_NEQ)
     )
     return match(L4PROTO, b"\x06") + (flags if begun else b"") + x.reject(nf.NFT_REJECT_TCP_RST, 0)
 

@@ -24,8 +24,9 @@ from .constants import ByteOrder, DataType, Family
 # nft's numbers for expression kinds, protocol descriptions and header fields, as in `typeof` records.
 _EXPR_PAYLOAD, _EXPR_META, _EXPR_CT, _EXPR_CONCAT, _EXPR_NUMGEN, _EXPR_FIB = 7, 9, 12, 13, 23, 26
 _NO_DIRECTION = 0xFFFFFFFF
-_DESC_TH, _DESC_IP, _DESC_IP6 = 11, 12, 13
+_DESC_TCP, _DESC_TH, _DESC_IP, _DESC_IP6 = 8, 11, 12, 13
 _TH_SPORT, _TH_DPORT = 1, 2
+_TCP_FLAGS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,7 @@ IP6_SADDR = _payload("ip6 saddr", DataType.IPV6_ADDR, (_NETWORK, 8, 16), (_DESC_
 IP6_DADDR = _payload("ip6 daddr", DataType.IPV6_ADDR, (_NETWORK, 24, 16), (_DESC_IP6, 9), _address)
 TH_SPORT = _payload("th sport", DataType.INET_SERVICE, (_TRANSPORT, 0, 2), (_DESC_TH, _TH_SPORT), _number)
 TH_DPORT = _payload("th dport", DataType.INET_SERVICE, (_TRANSPORT, 2, 2), (_DESC_TH, _TH_DPORT), _number)
+TCP_FLAGS = _payload("tcp flags", DataType.TCP_FLAG, (_TRANSPORT, 13, 1), (_DESC_TCP, _TCP_FLAGS), _host_hex)
 
 L4PROTO = _meta("meta l4proto", DataType.INET_PROTO, nf.NFT_META_L4PROTO, 1, ByteOrder.HOST, _protocol)
 NFPROTO = _meta("meta nfproto", DataType.NFPROTO, nf.NFT_META_NFPROTO, 1, ByteOrder.HOST, _host_number)

@@ -23,6 +23,9 @@ from tests.backends.nftables.synced import Synced
 # What nft lists in other words than it was told, or this backend never writes.
 OTHER_WORDS = {
     "meta l4proto tcp reject with tcp reset": "reject with tcp reset",
+    "meta l4proto tcp tcp flags != syn / syn,ack reject with tcp reset": (
+        "tcp flags != syn / syn,ack reject with tcp reset"
+    ),
     "meta protocol 33024 drop": "meta protocol 8021q drop",
     "limit log": 'limit rate 10/second log prefix "pointsman: "',
     "limit immediate": "limit rate 1/minute burst 7 packets accept",
