@@ -9,6 +9,7 @@ from .apis import ApiObject, Kind
 from .engine import Engine
 from .model import NamespacedName
 from .source import Rejection
+from .waiting import next_of
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class EventLoop:
     def _take(self, wait: float | None) -> None:
         """Wait for news as long as nothing is due, then deal with all there is."""
         try:
-            news = self._news.get(timeout=wait)
+            news = next_of(self._news, wait)
         except queue.Empty:
             return
         # Not with what comes in meanwhile: a stream of news must not keep a sync from its turn.

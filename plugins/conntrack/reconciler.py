@@ -16,6 +16,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.hookspecs import hookimpl
 from pointsman.core.plan import SyncPlan
 from pointsman.core.runner import Clock
+from pointsman.core.waiting import next_of
 
 from .flows import Flow, Target
 from .occupancy import Occupancy, occupancy
@@ -137,7 +138,7 @@ class Reconciler:
     def _serve(self) -> None:
         while True:
             try:
-                news = self._news.get(timeout=self.wait())
+                news = next_of(self._news, self.wait())
             except queue.Empty:
                 self.run_due()
                 continue
