@@ -122,8 +122,8 @@ class Group(NamedTuple):
     def pick_chain(self, layout: Layout, context: NodeContext, pick: Pick, pool: Pool) -> Chain:
         """As the class ``pick``, but first where the client went before."""
         again = r.dnat_map(layout.family, (sel.saddr(layout.family),), self.clients(layout, pool).name)
-        *mark, at_random = pick.chain(layout, context).rules
-        rules = (*mark, Rule(again, "where this client went before"), at_random)
+        before = Rule(again, "where this client went before")
+        rules = (*pick.before(layout, context), before, *pick.at_random(layout))
         return Chain(self.pick_name(pick, pool), rules, comment=self.comment)
 
     def split_chain(

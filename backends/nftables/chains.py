@@ -65,15 +65,26 @@ class Pick(NamedTuple):
 
     def chain(self, layout: Layout, context: NodeContext) -> Chain:
         """Its rules."""
+        rules = (*self.before(layout, context), *self.at_random(layout))
+        return Chain(self.name, rules, comment=_choice(self.size))
+
+    def before(self, layout: Layout, context: NodeContext) -> Iterator[Rule]:
+        """What is decided before an endpoint is picked."""
+        yield found()
+        yield from _mark(layout, context, self.masquerade)
+
+    def at_random(self, layout: Layout) -> Iterator[Rule]:
+        """Pick an endpoint.
+
+        A packet whose processor was taken away since it was led here, as hypervisors do, may find the place
+        gone that it picks. The first place stays for as long as there is an endpoint.
+        """
         side = layout.node_port if self.node_port else layout.address
         endpoints = side.far_endpoints if self.far else side.endpoints
-        key = (*side.key, sel.numgen_random(self.size))
-        rules = (
-            found(),
-            *_mark(layout, context, self.masquerade),
-            Rule(r.dnat_map(layout.family, key, endpoints.name)),
-        )
-        return Chain(self.name, rules, comment=_choice(self.size))
+        yield Rule(r.dnat_map(layout.family, (*side.key, sel.numgen_random(self.size)), endpoints.name))
+        if self.size > 1:
+            first = (*side.key, sel.numgen_random(1))
+            yield Rule(r.dnat_map(layout.family, first, endpoints.name), "the place went meanwhile")
 
 
 def _choice(size: int) -> str:

@@ -86,9 +86,9 @@ class _Teller:
             one = alike[0]
             rest = one.visits[len(common) :]
             share = sum((way.probability for way in alike), Fraction())
-            if rest and _chosen(rest[0]):
-                yield self._pick(alike, rest[0], len(common), float(share))
-            for visit in rest:
+            for at, visit in enumerate(rest, len(common)):
+                if _chosen(visit):
+                    yield self._pick(alike, visit, at, float(share))
                 yield from self._visit(visit)
             if one.action is Action.PASS:
                 text = f"no rule decides about {self._packet}: routes and sockets do"
@@ -150,11 +150,11 @@ class _Teller:
         """What chance decided: the numbers that lead to the same end."""
         chosen = [effect for way in alike for effect in way.visits[at].effects if isinstance(effect, Chosen)]
         numbers = ", ".join(str(effect.value) for effect in chosen)
-        end = alike[0]
-        if end.action is Action.FORWARD:
-            text = f"{format_endpoint(end.destination, end.port)}, index {numbers} of {chosen[0].modulus}"
+        end, index = alike[0], f"index {numbers} of {chosen[0].modulus}"
+        if any(isinstance(effect, Missed) for effect in visit.effects):
+            text = f"{index}, for which there is no endpoint"
         else:
-            text = f"index {numbers} of {chosen[0].modulus}, for which there is no endpoint"
+            text = f"{format_endpoint(end.destination, end.port)}, {index}{_why(visit)}"
         return Step("pick", text, self._where(visit), share)
 
     def _membership(self, effect: Found | Missed) -> str:
