@@ -21,9 +21,10 @@ help: ## list the targets
 demo: $(VENV)/.demo ## set up, then show a Service at work in network namespaces (root); ARGS="--help" for options
 	@$(VENV)/bin/pointsman demo $(ARGS)
 
-# A version that pyenv has but not switched on is no more than a shim that fails: tox is shown them all.
+# A version that pyenv has but not switched on is no more than a shim that fails: tox is shown them all. To compile all
+# that is installed into an environment takes longer than to compile what is used of it.
 test: $(VENV)/.tox programs ## set up, then run every check (root; without it the tests that need it are skipped); ARGS="-e py311"
-	@PATH="$$PATH$$(command -v pyenv >/dev/null && printf ':%s' "$$(pyenv root)"/versions/*/bin)" \
+	@PIP_NO_COMPILE=1 PATH="$$PATH$$(command -v pyenv >/dev/null && printf ':%s' "$$(pyenv root)"/versions/*/bin)" \
 		$(VENV)/bin/tox run --quiet $(ARGS)
 
 dev: $(VENV)/.dev ## set up .venv for working on the code: tests, linters, type checker

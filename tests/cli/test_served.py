@@ -32,7 +32,12 @@ def page(url: str) -> str:
 @pytest.mark.program("iptables-save")
 @pytest.mark.parametrize("mode", ["nftables", "iptables"])
 def test_HTTP_01_what_is_listed_is_served(tmp_path: Path, mode: str) -> None:
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-a"}}
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "node-a"},
+        "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]},  # it is waited for
+    }
     with Namespace("node") as namespace, ApiServer(run=namespace.run) as api_server:
         api_server.replace_all([node, service(), endpoint_slice("10.244.0.5")])
         kubeconfig = api_server.kubeconfig(tmp_path / "kubeconfig")

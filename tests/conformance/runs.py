@@ -41,7 +41,8 @@ def install_mutants(folder: Path) -> None:
 def play(folder: Path, *arguments: str, variables: Mapping[str, str] = {}) -> Run:
     """Run pytest on cases, with the mutants installed in a folder, and with further environment variables."""
     # Many short runs would spend most of their time on compiling, each anew.
-    compiled_once = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)}
+    elsewhere = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)}
+    compiled_once = elsewhere if sys.dont_write_bytecode else {}
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
     paths = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)

@@ -8,6 +8,8 @@ from tests.conformance.besidemutants import CAUGHT_BY
 from tests.conformance.runs import Case
 from tests.conformance.score import caught, of_parts
 
+pytestmark = pytest.mark.suite
+
 
 @pytest.fixture(scope="module")
 def played(mutants: Path) -> list[Case]:

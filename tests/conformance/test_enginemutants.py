@@ -7,6 +7,8 @@ import pytest
 from tests.conformance.enginemutants import CAUGHT_BY, VARIABLE
 from tests.conformance.runs import Run, play
 
+pytestmark = pytest.mark.suite
+
 CASES = "pointsman.conformance.cases"
 BROKEN = ("--backend", "memory", "--family", "4", "-p", "tests.conformance.enginemutants")
 

@@ -10,6 +10,8 @@ from tests.conformance.mutants import mutants
 from tests.conformance.runs import CASES, Case, play
 from tests.conformance.score import SUBJECTS, Score, caught, of_dataplanes
 
+pytestmark = pytest.mark.suite
+
 ALL = list(mutants())
 
 

@@ -110,6 +110,7 @@ def test_where_rules_can_not_be_removed_nobody_does(stages: Stages, monkeypatch:
     assert search(worlds, other=None, features=FEATURES, ours=False, number=30, seed=0) is None
 
 
+@pytest.mark.suite
 def test_a_case_writes_what_it_found_and_replays_agree(mutants: Path, tmp_path: Path) -> None:
     """The broken dataplane fails again, and a good one passes."""
     both = ("--backend", MUTANT, "--backend", "memory", "--family", "6", "--conformance-scenarios", "40")

@@ -7,6 +7,8 @@ import pytest
 
 from tests.conformance.runs import ROOT, Run, play
 
+pytestmark = pytest.mark.suite
+
 EXAMPLE = ROOT / "examples/thirdparty-sqlite/pointsman_sqlite"
 CASE = "pointsman.conformance.cases.test_cluster_ip::test_a_pod_that_is_the_only_endpoint_reaches_itself"
 OTHERS = "pointsman.conformance.cases.test_cluster_ip"
