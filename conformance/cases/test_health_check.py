@@ -150,3 +150,16 @@ def test_two_services_are_asked_about_on_two_ports(world: World) -> None:
     assert hears(world, (200, 1), 32001)
     assert world.answers(POD, world.scene.cluster_ip(), 80) == forwarded("remote-a", source=KEPT)
     assert world.answers(OUTSIDE, world.scene.cluster_ip(), 80) == forwarded("remote-a", source=MASQUERADED)
+
+
+@pytest.mark.semantics("HC-04")
+def test_a_port_that_is_taken_costs_the_service_nothing(world: World) -> None:
+    """Its traffic goes where it should all the same; once the port is free, any later change opens it."""
+    with world.serve(NODE, HEALTH_CHECK_NODE_PORT):
+        world.apply(web(world), world.slice("web", "pod-a"))
+        lb = world.scene.load_balancer_ip()
+        assert world.answers(OUTSIDE, lb, 80) == forwarded("pod-a", source=KEPT)
+        world.apply(world.slice("web", "pod-b"))
+        assert world.answers(OUTSIDE, lb, 80) == forwarded("pod-b", source=KEPT)
+    world.apply(service("other", world.scene.cluster_ip(1)))
+    assert hears(world, (200, 1))
