@@ -354,10 +354,5 @@ def _gather(gathering: Gathering, event: Event) -> str | None:
         if not mark.listed:
             raise NoStreamingLists("it sends bookmarks before the list is complete")
         return mark.version
-    if event.type == "DELETED":
-        gathering.discard(stream.name(event.object))
-    elif event.type in ("ADDED", "MODIFIED"):
-        gathering.add(event.object)
-    else:
-        raise Garbled(f"an event of type {event.type[:40]!r}")
+    gathering.hear(event)
     return None

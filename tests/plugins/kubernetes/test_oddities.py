@@ -230,6 +230,24 @@ def test_whatever_is_sent_the_end_is_the_servers(data: st.DataObject, streams: b
     assert_same(mirror, server)
 
 
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED"])
+def test_a_list_that_is_streamed_holds_the_latest_states(kind: str, at: int) -> None:
+    """What was held up on its way says nothing of an object that is known in a later state."""
+    server = Server()
+    server.put("web", "10.96.0.1")
+    past = line(kind, service("web", "10.96.0.2", resourceVersion="1"))
+    mirror = followed(server, [lambda lines: Told([*lines[:at], past, *lines[at:]], cut=False)])
+    assert_same(mirror, server)
+
+
+def test_a_streamed_list_that_changes_what_it_did_not_tell_of_is_begun_anew() -> None:
+    server = Server()
+    past = line("MODIFIED", service("web", "10.96.0.2", resourceVersion="1"))
+    mirror = followed(server, [lambda lines: Told([past, *lines], cut=False)])
+    assert_same(mirror, server)
+
+
 @pytest.mark.parametrize("odd", ODDITIES)
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])
 def test_each_oddity_alone(odd: str, size: int) -> None:
