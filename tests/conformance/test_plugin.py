@@ -8,6 +8,8 @@ import pytest
 
 from tests.conformance.runs import ROOT, play
 
+pytestmark = pytest.mark.suite
+
 CASE = "pointsman.conformance.cases.test_cluster_ip::test_a_pod_that_is_the_only_endpoint_reaches_itself"
 BY_PROTOCOL = "pointsman.conformance.cases.test_cluster_ip::test_every_client_reaches_every_endpoint"
 WEIGHTS = "pointsman.conformance.cases.test_balancing::test_weight_0_takes_an_endpoint_out"
