@@ -15,7 +15,7 @@ SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 # Other work on the machine is no fault of the code's, so that no example has a deadline.
-settings.register_profile("quick", deadline=None, max_examples=30)
+settings.register_profile("quick", deadline=None)
 settings.register_profile("brief", settings.get_profile("quick"), max_examples=15)
 settings.register_profile("nightly", settings.get_profile("quick"), max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
