@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from pointsman.core.addresses import IPFamily
-from pointsman.core.backend import DataplaneSettings, Observed
+from pointsman.core.backend import DataplaneSettings, Observed, expected
 from pointsman.core.errors import BackendUnavailable, SyncError
 from pointsman.core.features import Capabilities
 from pointsman.core.hookspecs import hookimpl
@@ -39,7 +39,8 @@ class IptablesDataplane:
     """One family's chains.
 
     ``image`` is what the kernel is known to hold; None where that has to be found out. ``settled`` says that
-    the chains were ours once: whoever flushes them takes the mark away, but not whose they are.
+    the chains were ours once: whoever flushes them takes the mark away, but not whose they are. ``right`` is
+    what the tables' bytes were when they were last found to be as a model wants them.
     """
 
     def __init__(self, settings: DataplaneSettings, variant: Variant | None) -> None:
@@ -53,7 +54,7 @@ class IptablesDataplane:
         self._image: Image | None = None
         self._counts = RuleCounts()
         self._settled = False
-        self._seen: tuple[bytes, Model | None, Observed] | None = None
+        self._right: tuple[bytes, Model] | None = None
         # The watch doesn't look while something is half written.
         self._writing = threading.Lock()
         self._watch: Watch | None = None
@@ -75,16 +76,23 @@ class IptablesDataplane:
     def dataplane_observe(self, meant: Model | None) -> Observed:
         """See `Drive.dataplane_observe`.
 
-        What has been read once isn't taken apart again as long as the kernel holds the same bytes.
+        What was found right once isn't read again as long as the kernel holds the same bytes.
         """
         before = self._digest()
-        if before is not None and self._seen is not None and self._seen[:2] == (before, meant):
-            return self._seen[2]
+        if meant is not None and before is not None and self._right == (before, meant):
+            return expected(meant)
+        self._right = None
         state = self._read()
-        wanted = None if meant is None else self._compiled(meant, lean=state.lean).tables
-        found = observed(self._family, self._found().means, state, wanted)
-        self._seen = (before, meant, found) if before is not None and before == self._digest() else None
-        return found
+        if meant is None:
+            return observed(self._family, self._found().means, state)
+        wanted = self._compiled(meant, lean=state.lean).tables
+        if difference(state, wanted):
+            return observed(self._family, self._found().means, state, wanted)
+        # What these rules do needn't be read out of them: it is what they were made from.
+        del state, wanted
+        if before is not None and before == self._digest():
+            self._right = (before, meant)
+        return expected(meant)
 
     @hookimpl
     def dataplane_watch(self, changed: Callable[[], None]) -> None:

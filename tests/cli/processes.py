@@ -73,6 +73,11 @@ class Running:
                 assert self._news.wait(PATIENCE), f"no line with {words}:\n{self.text()}"
 
     @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
     def ended(self) -> bool:
         """Whether it has ended."""
         return self._ended
