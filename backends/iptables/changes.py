@@ -8,9 +8,9 @@ them, and the rules of built-in chains last, so that a step that is too much for
 anywhere.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 
 from msgspec import Struct, field
 
@@ -43,7 +43,8 @@ _RANKS = {
 class Changes(Struct):
     """A difference: chains of ours, our rules in built-in chains, and rules to add to shared chains.
 
-    ``created`` are those of the shared chains that aren't there yet; ``held`` is all that was ours before.
+    ``created`` are those of the shared chains that aren't there yet; ``held`` are chains of ours that were
+    there before, all that lead to those that change among them.
     """
 
     chains: dict[ChainName, Change] = field(default_factory=dict)
@@ -68,19 +69,43 @@ class Changes(Struct):
         return count + sum(map(len, self.shared.values()))
 
 
-class Step(Struct, frozen=True):
-    """One transaction: the lines for ``iptables-restore --noflush``, but for the ``COMMIT`` after them."""
+class Filling(Struct, frozen=True):
+    """The lines that give a chain its rules, put together as they are asked for."""
 
-    lines: tuple[str, ...]
+    name: str
+    rules: Rules
+
+    def __len__(self) -> int:
+        return 1 + len(self.rules)
+
+    def __iter__(self) -> Iterator[str]:
+        yield f":{self.name} - [0:0]"
+        yield from (f"-A {self.name} {text}" for text in self.rules)
+
+
+# Lines that have to be written at once, in parts.
+Group = Sequence[Filling | list[str]]
+
+
+class Step(Struct, frozen=True):
+    """One transaction, for a table: parts of the lines between its name and the ``COMMIT``."""
+
+    table: str
+    parts: tuple[Filling | list[str], ...]
+
+    def lines(self) -> Iterator[str]:
+        """The input of ``iptables-restore --noflush``, but for the ``COMMIT``."""
+        yield f"*{self.table}"
+        yield from chain.from_iterable(self.parts)
 
 
 def culprit(step: Step, line: int, changes: Changes) -> str:
     """What a line of a step is for, by its comment or those of rules that lead to its chain."""
-    if not 0 < line <= len(step.lines):
-        return f"the {step.lines[0][1:]} table"
-    text = step.lines[line - 1]
+    text = next(islice(step.lines(), line - 1, None), "") if line > 0 else ""
+    if not text:
+        return f"the {step.table} table"
     name = text.lstrip(":").removeprefix("-A ").removeprefix("-X ").split(" ", 1)[0]
-    own = (other for other in step.lines if f"{name} " in f"{other} ")
+    own = (other for other in step.lines() if f"{name} " in f"{other} ")
     every = chain((change.new or () for change in changes.chains.values()), changes.held.values())
     leading = (other for rules in every for other in rules if f" {other}".endswith(f" -j {name}"))
     for candidate in chain((text,), own, leading):
@@ -130,8 +155,9 @@ def _table(table: str, chains: dict[str, Change], changes: Changes, chunk: int |
     declared = [f":{name.name} - [0:0]" for name in changes.created if name.table == table]
     added = [f"-{_how(name)} {name.name} {text}" for name, rules in shared.items() for text in rules]
     # A chain can only go once nothing leads to it: the jumps that go come before the chains that go.
-    lines = [*_lines(table, chains, changes, chunk), declared, [*added, *jumps], *_removed(chains)]
-    yield from _cut(table, [group for group in lines if group], chunk)
+    removed = ([lines] for lines in _removed(chains))
+    groups = [*_lines(table, chains, changes, chunk), [declared], [[*added, *jumps]], *removed]
+    yield from _cut(table, groups, chunk)
 
 
 def _how(name: ChainName) -> str:
@@ -143,21 +169,16 @@ def _jumps(base: str, change: Change) -> Iterator[str]:
     yield from (f"-I {base} {at} {text}" for at, text in enumerate(change.new or (), 1))
 
 
-def _lines(table: str, chains: dict[str, Change], changes: Changes, chunk: int | None) -> list[list[str]]:
+def _lines(table: str, chains: dict[str, Change], changes: Changes, chunk: int | None) -> list[Group]:
     """The lines for chains, those that belong together in one group."""
     ordered = list(_inside_out(chains))
     whole = chunk is None or sum(1 + len(chains[name].new or ()) for name in ordered) <= chunk
     groups = [ordered] if whole else together(chains, ordered, partial(_staying, changes.held, table))
-    return [[line for name in group for line in _chain(name, chains[name])] for group in groups]
+    return [[Filling(name, chains[name].new or ()) for name in group] for group in groups]
 
 
 def _staying(held: Mapping[ChainName, Rules], table: str, name: str) -> Rules:
     return held.get(ChainName(table, name), ())
-
-
-def _chain(name: str, change: Change) -> Iterator[str]:
-    yield f":{name} - [0:0]"
-    yield from (f"-A {name} {text}" for text in change.new or ())
 
 
 def _inside_out(chains: dict[str, Change]) -> Iterable[str]:
@@ -193,12 +214,15 @@ def _rank(name: str, change: Change) -> int:
     return next((rank for prefix, rank in _RANKS.items() if name.startswith(prefix)), len(_RANKS))
 
 
-def _cut(table: str, groups: Iterable[list[str]], chunk: int | None) -> Iterator[Step]:
-    lines: list[str] = []
+def _cut(table: str, groups: Iterable[Group], chunk: int | None) -> Iterator[Step]:
+    parts: list[Filling | list[str]] = []
+    length = 0
     for group in groups:
-        if lines and chunk is not None and len(lines) + len(group) > chunk:
-            yield Step((f"*{table}", *lines))
-            lines = []
-        lines += group
-    if lines:
-        yield Step((f"*{table}", *lines))
+        more = sum(map(len, group))
+        if length and chunk is not None and length + more > chunk:
+            yield Step(table, tuple(parts))
+            parts, length = [], 0
+        parts += group
+        length += more
+    if length:
+        yield Step(table, tuple(parts))

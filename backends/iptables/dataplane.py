@@ -16,14 +16,14 @@ from pointsman.core.packet import Packet, Trace
 from pointsman.core.plan import SyncPlan, SyncReport
 from pointsman.core.traffic import Count
 
-from . import accounting, libiptc
+from . import accounting
 from .changes import CHUNK, Changes
 from .counting import RuleCounts
 from .form import is_lean
 from .image import NAME, Image, Others
 from .kernel import Refused, Tools, Variant, allow_localnet, choose
 from .observe import observed
-from .planner import difference, movement, removal
+from .planner import difference, holds, removal
 from .probe import DEFAULT_INSTANCE, Found, check_permitted, examine, probe
 from .sets import Sets
 from .skeleton import CANARIES
@@ -39,8 +39,7 @@ class IptablesDataplane:
     """One family's chains.
 
     ``image`` is what the kernel is known to hold; None where that has to be found out. ``settled`` says that
-    the chains were ours once: whoever flushes them takes the mark away, but not whose they are. ``right`` is
-    what the tables' bytes were when they were last found to be as a model wants them.
+    the chains were ours once: whoever flushes them takes the mark away, but not whose they are.
     """
 
     def __init__(self, settings: DataplaneSettings, variant: Variant | None) -> None:
@@ -54,7 +53,6 @@ class IptablesDataplane:
         self._image: Image | None = None
         self._counts = RuleCounts()
         self._settled = False
-        self._right: tuple[bytes, Model] | None = None
         # The watch doesn't look while something is half written.
         self._writing = threading.Lock()
         self._watch: Watch | None = None
@@ -76,23 +74,16 @@ class IptablesDataplane:
     def dataplane_observe(self, meant: Model | None) -> Observed:
         """See `Drive.dataplane_observe`.
 
-        What was found right once isn't read again as long as the kernel holds the same bytes.
+        What the very rules do that a model is compiled to needn't be read out of them.
         """
-        before = self._digest()
-        if meant is not None and before is not None and self._right == (before, meant):
-            return expected(meant)
-        self._right = None
         state = self._read()
         if meant is None:
             return observed(self._family, self._found().means, state)
-        wanted = self._compiled(meant, lean=state.lean).tables
-        if difference(state, wanted):
-            return observed(self._family, self._found().means, state, wanted)
-        # What these rules do needn't be read out of them: it is what they were made from.
-        del state, wanted
-        if before is not None and before == self._digest():
-            self._right = (before, meant)
-        return expected(meant)
+        image = self._image_for(meant, lean=state.lean)
+        if holds(state, image.fragments(meant), image.around()):
+            return expected(meant)
+        wanted = self._image_for(meant, lean=state.lean).fill(meant)
+        return observed(self._family, self._found().means, state, wanted)
 
     @hookimpl
     def dataplane_watch(self, changed: Callable[[], None]) -> None:
@@ -135,11 +126,8 @@ class IptablesDataplane:
         image, self._image = self._image, None
         if plan.full or image is None or plan.delta.node:
             return self._full(plan)
-        before = image.tables.sets
-        changed, gone = image.apply(plan.delta)
-        changes = movement(image.tables.chains, changed)
-        report = self._write(changes, before, image.tables.sets, gone)
-        image.note(changed)
+        changes, before, after = image.apply(plan.delta)
+        report = self._write(changes, before, after, {*before} - {*after})
         self._image = image
         return replace(report, tables=self._counts.moved(changes))
 
@@ -160,27 +148,25 @@ class IptablesDataplane:
         state = self._read()
         self._check_owner(state)
         lean = self._is_lean(plan, state)
-        image = self._compiled(plan.desired, Others() if plan.complete else others(state), lean=lean)
+        image = self._image_for(plan.desired, lean=lean)
+        tables = image.fill(plan.desired, Others() if plan.complete else others(state))
         if plan.desired.node.node_ports.loopback and self._family is IPFamily.IPV4:
             try:
                 allow_localnet()
             except OSError as error:
                 raise SyncError(self._name, f"can't let loopback addresses be routed: {error}") from error
         present = self._held_sets()
-        gone = present.keys() - image.tables.sets.keys() if plan.complete else set()
-        changes = difference(state, image.tables, keep_others=not plan.complete)
+        gone = present.keys() - tables.sets.keys() if plan.complete else set()
+        changes = difference(state, tables, keep_others=not plan.complete)
         _tell_of_kept(state, changes)
-        report = self._write(changes, present, image.tables.sets, gone)
+        report = self._write(changes, present, tables.sets, gone)
         self._settled = True
         # After an early part of a cold start there is more than the image knows of.
         self._image = image if plan.complete else None
-        return replace(report, tables=self._counts.filled(image.tables, changes))
+        return replace(report, tables=self._counts.filled(tables, changes))
 
-    def _compiled(self, model: Model, others: Others = Others(), *, lean: bool) -> Image:
-        """What the tables are to hold for a model, besides what they hold for others."""
-        image = Image(model.node, self._found().means, self._instance, lean=lean)
-        image.fill(model, others)
-        return image
+    def _image_for(self, model: Model, *, lean: bool) -> Image:
+        return Image(model.node, self._found().means, self._instance, lean=lean)
 
     def _is_lean(self, plan: SyncPlan, state: State) -> bool:
         """Whether rules are to have the lean form. Only full plans change it, and early parts never do."""
@@ -230,21 +216,10 @@ class IptablesDataplane:
         """Whether tables can be reached without running a program."""
         return not self._found().outside
 
-    def _digest(self) -> bytes | None:
-        """What tells whether tables are still those that were read, where that costs less than reading."""
-        try:
-            return libiptc.digest(self._family) if self._is_inside() else None
-        except Refused:
-            return None
-
     def _intact(self) -> bool:
         """Whether nobody has flushed a table since we wrote to it. Raises `Refused`."""
         with self._writing:
-            if not self._settled:
-                return True
-            if self._is_inside():
-                return all(libiptc.has_rules(self._family, canary) for canary in CANARIES)
-            return all(map(self._open().has_rules, CANARIES))
+            return not self._settled or all(map(self._open().has_rules, CANARIES))
 
     def _held_sets(self) -> dict[str, int]:
         try:

@@ -1,7 +1,9 @@
 """What the tables are to hold, kept from plan to plan so that a change costs what it touches."""
 
-from collections.abc import Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -11,12 +13,13 @@ from pointsman.core.model import Match, Model, NodeContext, ServiceFrontends
 from pointsman.core.plan import Delta
 
 from . import names, skeleton
+from .changes import Changes
 from .dispatch import PORT_LENGTH, Tree, addresses, place, ports
 from .health import HealthPorts
 from .means import Means
 from .rules import REJECT, network, rule
 from .services import Fragment, Root, compile_service
-from .tables import ChainName, Rules, Tables, filter_
+from .tables import ChainName, Change, Rules, Tables, filter_
 
 NAME = "iptables"
 _PORTS = (Root.NODE_PORTS, Root.REFUSED_NODE_PORTS)
@@ -33,8 +36,19 @@ class Others(Struct, frozen=True):
     health_ports: Mapping[int, str] = {}
 
 
+class Movement(NamedTuple):
+    """What a delta changes, and the sets of clients of the services in it, before and after."""
+
+    changes: Changes
+    before: dict[str, int]
+    after: dict[str, int]
+
+
 class Image:
-    """One family's tables as a model wants them."""
+    """One family's tables as a model wants them.
+
+    Chains of single services follow from the services and aren't kept; those that all share are.
+    """
 
     def __init__(self, context: NodeContext, means: Means, instance: str, *, lean: bool) -> None:
         by_address = partial(Tree, length=context.family.address_length, block=addresses)
@@ -53,13 +67,22 @@ class Image:
         for root in (Root.FIREWALL, Root.EXTERNAL, Root.CLUSTER):
             self._trees[root].head = (skeleton.TRANSLATED,)
         self._cluster_ips.head = (skeleton.TRANSLATED,)
-        self.tables = Tables(
-            skeleton.chains(context, means, instance, lean=lean), skeleton.jumps(), skeleton.shared(context)
-        )
+        self._shared = skeleton.chains(context, means, instance, lean=lean)
 
-    def fill(self, model: Model, others: Others = Others()) -> None:
+    def fill(self, model: Model, others: Others = Others()) -> Tables:
         """Hold a model, and besides it those rules of others that are for other destinations."""
-        fragments = [self._compile(service) for service in model.services.values()]
+        tables = self.around()
+        for fragment in self.fragments(model, others):
+            tables.chains.update(fragment.chains)
+            tables.sets.update(fragment.sets)
+        return tables
+
+    def around(self) -> Tables:
+        """What is to be in chains that aren't ours."""
+        return Tables(jumps=skeleton.jumps(), shared=skeleton.shared(self._context))
+
+    def fragments(self, model: Model, others: Others = Others()) -> Iterator[Fragment]:
+        """As `fill`, service by service, and last what all share: so nobody needs to hold all at once."""
         entries = {root: dict(others.frontends.get(root, {})) for root in Root}
         claims: dict[Match, str] = {}
         for service in model.services.values():
@@ -67,38 +90,51 @@ class Image:
                 self._claim(claims, frontend.match, service)
                 for root in Root:  # what others say of a destination that is claimed doesn't count
                     entries[root].pop(frontend.match, None)
-        for fragment in fragments:
-            self.tables.chains.update(fragment.chains)
-            self.tables.sets.update(fragment.sets)
+        del claims
+        for service in model.services.values():
+            fragment = self._compile(service)
             for root, rules in fragment.entries.items():
                 entries[root].update(rules)
+            yield fragment
         for root, tree in self._trees.items():
-            self.note(tree.fill(_leaves(entries[root])))
+            self._note(tree.fill(_leaves(entries.pop(root))))
         virtual = others.cluster_ips.union(model.cluster_ips)
-        self.note(self._cluster_ips.fill({address: self._cluster_ip_leaf(address) for address in virtual}))
-        self.note(self._health.fill(model.services.values(), others.health_ports))
+        self._note(self._cluster_ips.fill({address: self._cluster_ip_leaf(address) for address in virtual}))
+        self._note(self._health.fill(model.services.values(), others.health_ports))
+        yield Fragment(self._shared)
 
-    def apply(self, delta: Delta) -> tuple[Changed, set[str]]:
-        """Move on by a delta of services; the chains that change, and the sets that go."""
-        old = [self._compile(change.old) for change in delta.services if change.old]
-        new = [self._compile(change.new) for change in delta.services if change.new]
-        kept: dict[ChainName, Rules] = {}
-        sets: dict[str, int] = {}
-        for fragment in new:
-            kept.update(fragment.chains)
-            sets.update(fragment.sets)
-        changed: Changed = {chain: None for part in old for chain in part.chains if chain not in kept}
-        changed |= {chain: rules for chain, rules in kept.items() if self.tables.chains.get(chain) != rules}
+    def apply(self, delta: Delta) -> Movement:
+        """Move on by a delta of services."""
+        before = self._compile_all(change.old for change in delta.services)
+        after = self._compile_all(change.new for change in delta.services)
+        changes = Changes(held=ChainMap(before.chains, self._shared))
+        for name in before.chains | after.chains:
+            change = Change(before.chains.get(name), after.chains.get(name))
+            if change.old != change.new:
+                changes.chains[name] = change
+        moved: Changed = {}
         for root in Root:
-            changed |= self._move(root, _of(root, old), _of(root, new))
+            moved |= self._move(root, before.entries.get(root, {}), after.entries.get(root, {}))
         users = delta.cluster_ips
         leaves = {a: self._cluster_ip_leaf(a) for a in users.added} | {a: {} for a in users.removed}
         if leaves:
-            changed |= self._cluster_ips.replace(leaves)
-        changed |= self._health.apply(delta)
-        gone = {name for part in old for name in part.sets if name not in sets}
-        self.tables.sets = {n: t for n, t in (self.tables.sets | sets).items() if n not in gone}
-        return changed, gone
+            moved |= self._cluster_ips.replace(leaves)
+        moved |= self._health.apply(delta)
+        for name, rules in moved.items():
+            changes.chains[name] = Change(self._shared.get(name), rules)
+        self._note(moved)
+        return Movement(changes, before.sets, after.sets)
+
+    def _compile_all(self, services: Iterable[ServiceFrontends | None]) -> Fragment:
+        found = Fragment()
+        for service in services:
+            if service is not None:
+                fragment = self._compile(service)
+                found.chains.update(fragment.chains)
+                found.sets.update(fragment.sets)
+                for root, rules in fragment.entries.items():
+                    found.entries.setdefault(root, {}).update(rules)
+        return found
 
     def _compile(self, service: ServiceFrontends) -> Fragment:
         return compile_service(self._context, self._means.memory, service, lean=self._lean)
@@ -130,13 +166,12 @@ class Image:
         where = network(host_network(address))
         return {(0, 0): rule(REJECT[self._context.family], destination=where, comment=comment)}
 
-    def note(self, changed: Changed) -> None:
-        """Hold what changed."""
+    def _note(self, changed: Changed) -> None:
         for chain, rules in changed.items():
             if rules is None:
-                self.tables.chains.pop(chain, None)
+                self._shared.pop(chain, None)
             else:
-                self.tables.chains[chain] = rules
+                self._shared[chain] = rules
 
 
 def _leaves(entries: Mapping[Match, str]) -> dict[bytes, dict[tuple[int, int], str]]:
@@ -144,7 +179,3 @@ def _leaves(entries: Mapping[Match, str]) -> dict[bytes, dict[tuple[int, int], s
     for match, text in entries.items():
         leaves.setdefault(place(match), {})[match.protocol, match.port] = text
     return leaves
-
-
-def _of(root: Root, fragments: Iterable[Fragment]) -> dict[Match, str]:
-    return {match: text for part in fragments for match, text in part.entries.get(root, {}).items()}

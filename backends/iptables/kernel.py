@@ -8,7 +8,9 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -70,12 +72,16 @@ class Tools(Struct, frozen=True):
         """What a table holds, or all of them. Raises `Refused`."""
         return _run([self.save, *(("-t", table) if table else ())])
 
-    def read_ours(self) -> str:
-        """What the tables hold that we have chains in. Raises `Refused`."""
-        if self.variant is Variant.LEGACY:
-            # Named tables would be brought into being; without a name those that exist are listed.
-            return self.read()
-        return "".join(self.read(table) for table in ("nat", "filter"))
+    def read_ours(self) -> Iterator[str]:
+        """What the tables hold that we have chains in, line by line. Raises `Refused` before the first."""
+        # Tables of the legacy variant, if named, would be brought into being; those that exist are listed.
+        tables = [[]] if self.variant is Variant.LEGACY else [["-t", "nat"], ["-t", "filter"]]
+        with _memory() as text:
+            for table in tables:
+                _run([self.save, *table], output=text)
+            text.seek(0)
+            for line in text:
+                yield line.rstrip("\n")
 
     def read_counts(self) -> str:
         """What the nat table holds, with what its rules have counted. Raises `Refused`."""
@@ -94,12 +100,16 @@ class Tools(Struct, frozen=True):
 
     def write(self, step: Step) -> None:
         """Carry out one transaction. Raises `Refused`."""
-        # By way of a file in memory: a pipe would need the whole text in ours, too.
-        with os.fdopen(os.memfd_create("iptables"), "w+", encoding="utf-8") as text:
-            text.writelines(f"{line}\n" for line in (*step.lines, "COMMIT"))
+        with _memory() as text:
+            text.writelines(f"{line}\n" for line in chain(step.lines(), ("COMMIT",)))
             text.flush()
             text.seek(0)
             _run([self.restore, "--noflush", "--counters", "-w", str(LOCK_WAIT)], text)
+
+
+def _memory() -> IO[str]:
+    """A file in memory: by way of a pipe, a program's whole input or output would be in ours at once."""
+    return os.fdopen(os.memfd_create("iptables"), "w+", encoding="utf-8")
 
 
 def find(family: IPFamily, variant: Variant) -> Tools | None:
@@ -156,13 +166,14 @@ def lock_file() -> str:
     return os.environ.get("XTABLES_LOCKFILE", "/run/xtables.lock")
 
 
-def _run(command: list[str], text: IO[str] | None = None) -> str:
+def _run(command: list[str], text: IO[str] | None = None, output: IO[str] | None = None) -> str:
+    """What a program prints, unless its output goes elsewhere. Raises `Refused`."""
     try:
         # In a session of its own, so that what it starts is ended with it.
         process = subprocess.Popen(
             command,
             stdin=text or subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -171,7 +182,7 @@ def _run(command: list[str], text: IO[str] | None = None) -> str:
         raise Refused(command[0], -1, str(error)) from error
     with process:
         try:
-            output, said = process.communicate(timeout=PATIENCE)
+            printed, said = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired as error:
             os.killpg(process.pid, signal.SIGKILL)
             what = f"it took more than {PATIENCE:g} seconds and was ended"
@@ -179,4 +190,4 @@ def _run(command: list[str], text: IO[str] | None = None) -> str:
     if process.returncode:
         message = " ".join(said.split()) or "it doesn't say why"
         raise Refused(command[0], process.returncode, message, perhaps_done=process.returncode < 0)
-    return output
+    return printed or ""

@@ -1,4 +1,4 @@
-"""The legacy variant's tables in process, by python-iptables, where that is installed: no program is run.
+"""Mending the way to our chains in process, by python-iptables, where that is installed: no program is run.
 
 Of python-iptables only the table's own handle is used. Its rules, matches and targets are not safe: two of a
 type alive at once corrupt each other and then the process, reading them redirects the standard output of
@@ -19,8 +19,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 from pointsman.core.addresses import IPFamily
@@ -62,30 +60,6 @@ def why_not() -> str:
         needs = "it needs libxtables, libip4tc, libip6tc and ldconfig"
         return f"python-iptables can't be loaded ({error!r}): {needs}"
     return ""
-
-
-def has_rules(family: IPFamily, chain: ChainName) -> bool:
-    """Whether a chain is there and holds anything. Raises `Refused`."""
-    with _one_at_a_time:
-        if not _exists(family, chain.table):
-            return False
-        with _opened(family, chain.table) as table:
-            return bool(table.is_chain(chain.name) and table.first_rule(chain.name))
-
-
-def digest(family: IPFamily, tables: tuple[str, ...] = ("nat", "filter")) -> bytes:
-    """Something that stays the same as long as tables do, whatever is counted meanwhile. Raises `Refused`."""
-    found = blake2b(digest_size=16)
-    with _one_at_a_time:
-        for name in tables:
-            if not _exists(family, name):
-                continue
-            with _opened(family, name) as table:
-                for chain in table.chains:
-                    found.update(f"{name} {chain.name}\n".encode())
-                    for entry in _entries(table, chain.name):
-                        found.update(_lasting(entry))
-    return found.digest()
 
 
 def lead(family: IPFamily, jumps: Mapping[ChainName, Change]) -> None:
@@ -151,14 +125,6 @@ def _entry_type(family: IPFamily) -> Any:
     return ip4tc.ipt_entry if family is IPFamily.IPV4 else ip6tc.ip6t_entry
 
 
-def _exists(family: IPFamily, table: str) -> bool:
-    """Whether a table is there: opening one that isn't would bring it into being."""
-    try:
-        return table in Path(f"/proc/thread-self/net/{_NAMES[family]}").read_text("ascii").split()
-    except FileNotFoundError:
-        return False
-
-
 @contextmanager
 def _opened(family: IPFamily, name: str) -> Iterator[Any]:
     """A table's handle, in the network namespace of the calling thread."""
@@ -205,20 +171,6 @@ def _entries(table: Any, chain: str) -> Iterator[Any]:
 
 def _raw(entry: Any) -> bytes:
     return ctypes.string_at(ctypes.addressof(entry), entry.next_offset)
-
-
-def _lasting(entry: Any) -> bytes:
-    """What of a rule is the same whenever it is read.
-
-    What has been counted isn't, and neither is what follows a name: the kernel leaves it as it was in memory.
-    """
-    raw, at = _raw(entry), ctypes.sizeof(entry)
-    parts = [raw[: type(entry).counters.offset]]
-    while at < len(raw):
-        size, name, revision = _HEADER.unpack_from(raw, at)
-        parts += (name.partition(b"\0")[0], b"%d" % revision, raw[at + _HEADER.size : at + size])
-        at += size
-    return b"\0".join(parts)
 
 
 def _leads(table: Any, entry: Any) -> bool:

@@ -63,8 +63,7 @@ def observed(family: IPFamily, means: Means, state: State, meant: Tables | None 
         return Observed({}, strange=tuple(sorted(wrong)))
     if meant is None:
         image = Image(model.node, means, instance, lean=state.lean)
-        image.fill(model)
-        wrong = {*_deviations(difference(state, image.tables), state)}
+        wrong = {*_deviations(difference(state, image.fill(model)), state)}
     found = expected(model)
     cluster_ips, _ = entries(state, filter_(names.CLUSTER_IPS))
     return Observed(

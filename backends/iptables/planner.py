@@ -1,11 +1,11 @@
 """From plans to changes: compared with what the kernel holds, or with what it is known to hold. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable
 
 from . import names
 from .changes import Changes
-from .image import Changed
 from .rules import same
+from .services import Fragment
 from .state import State
 from .tables import ChainName, Change, Rules, Tables, nat
 
@@ -20,11 +20,22 @@ def difference(state: State, tables: Tables, *, keep_others: bool = False) -> Ch
         held = state.chains.get(name)
         if held is None or not _alike(held, rules):
             changes.chains[name] = Change(held, rules)
-    stale = () if keep_others else [name for name in state.chains if name not in tables.chains]
+    if not keep_others:
+        _clear(changes, state, [name for name in state.chains if name not in tables.chains])
+    _surround(changes, state, tables)
+    return changes
+
+
+def _clear(changes: Changes, state: State, stale: Collection[ChainName]) -> None:
+    """Add that chains go, as far as they can."""
     used = state.used_by_others() if stale else {}
     for name in stale:
         if name not in used or state.chains[name]:
             changes.chains[name] = Change(state.chains[name], () if name in used else None)
+
+
+def _surround(changes: Changes, state: State, tables: Tables) -> None:
+    """Add what is wanted of chains that aren't ours."""
     for base, rules in tables.jumps.items():
         held = state.jumps(base)
         if not _alike(held, rules):
@@ -36,12 +47,20 @@ def difference(state: State, tables: Tables, *, keep_others: bool = False) -> Ch
             changes.shared[name] = missing
             if name not in state.foreign:
                 changes.created.add(name)
-    return changes
 
 
-def movement(held: Mapping[ChainName, Rules], changed: Changed) -> Changes:
-    """What leads from the chains that are held to those that changed."""
-    return Changes({name: Change(held.get(name), rules) for name, rules in changed.items()}, held=held)
+def holds(state: State, fragments: Iterable[Fragment], around: Tables) -> bool:
+    """Whether there is no difference between the kernel's state and what these make together."""
+    left = dict(state.chains)
+    for fragment in fragments:
+        for name, rules in fragment.chains.items():
+            held = left.pop(name, None)
+            if held is None or not _alike(held, rules):
+                return False
+    changes = Changes()
+    _clear(changes, state, left)
+    _surround(changes, state, around)
+    return not changes
 
 
 def way_back(state: State, changes: Changes) -> Changes:

@@ -67,21 +67,21 @@ class Found(Struct, frozen=True):
     uncounted: str = ""
     uncompared: str = ""
     outside: str = ""
-    """Why tables aren't read in process."""
+    """Why jumps aren't mended in process."""
 
     def remarks(self, tools: Tools) -> tuple[str, ...]:
         """How the backend works here, for people."""
         if self.outside:
-            reading = f"tables are read by running iptables-{tools.variant}: {self.outside}"
+            mending = f"jumps are mended by running iptables-{tools.variant}: {self.outside}"
         else:
-            reading = "tables are read in process, by python-iptables"
+            mending = "jumps are mended in process, by python-iptables"
         counting = f"there are no nfacct counters: {self.uncounted}" if self.uncounted else ""
         full = (
             f"endpoints have chains of their own in large clusters, too: {self.uncompared}"
             if self.uncompared
             else ""
         )
-        return (reading, *(remark for remark in (counting, full) if remark))
+        return (mending, *(remark for remark in (counting, full) if remark))
 
 
 def probe(name: str, family: IPFamily, tools: Tools) -> Capabilities:
@@ -108,7 +108,7 @@ def probe(name: str, family: IPFamily, tools: Tools) -> Capabilities:
 
 @cache
 def examine(name: str, family: IPFamily, tools: Tools) -> Found:
-    """Find out what rules can be made of, and how they can be read. A kernel is asked once.
+    """Find out what rules can be made of, and how they can be reached. A kernel is asked once.
 
     Raises:
         BackendUnavailable: not even the least is there.
@@ -166,19 +166,18 @@ def _attempt(family: IPFamily, tools: Tools, means: Means, inside: bool) -> str:
     if libc.unshare(_CLONE_NEWNET):  # of this thread alone, which ends with the attempt
         return _untried(family, means, inside)
     sample = _sample(family)
-    image = Image(sample.node, means, "probe", lean=means.compared)
-    image.fill(sample)
+    tables = Image(sample.node, means, "probe", lean=means.compared).fill(sample)
     sets = Sets(family)
     try:
         if means.memory.needs_sets:
-            sets.create(image.tables.sets)
+            sets.create(tables.sets)
         if means.counted:
             accounting.ensure()
-        for step in steps(difference(State(), image.tables)):
+        for step in steps(difference(State(), tables)):
             tools.write(step)
         if inside:
-            return libiptc.written_alike(family, image.tables.jumps)
-        left = difference(read_tables(tools.read_ours()), image.tables)
+            return libiptc.written_alike(family, tables.jumps)
+        left = difference(read_tables(tools.read_ours()), tables)
     except (Refused, OSError) as error:
         return str(error)
     finally:

@@ -103,11 +103,11 @@ def _is_jump(base: ChainName, text: str) -> bool:
     return parsed.target in ENTRANCES and parsed.get("--comment").startswith(LEADS)
 
 
-def read_tables(text: str, tables: Iterable[str] = ("nat", "filter")) -> State:
-    """Take the output of ``iptables-save`` apart."""
+def read_tables(lines: Iterable[str], tables: Iterable[str] = ("nat", "filter")) -> State:
+    """Take the output of ``iptables-save`` apart, line by line."""
     rules: dict[ChainName, list[str]] = {}
     table, wanted = "", set(tables)
-    for line in text.splitlines():
+    for line in lines:
         if line.startswith("*"):
             table = line[1:]
         elif table not in wanted:

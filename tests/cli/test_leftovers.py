@@ -91,16 +91,16 @@ def run(namespace: Namespace, *command: str, text: str | None = None) -> str:
 
 
 def test_CLN_04_the_chains_that_go_and_those_that_stay() -> None:
-    nat, filters = removal(NAT)
-    assert nat.lines[0] == "*nat"
-    gone = [line.removeprefix("-X ") for line in nat.lines if line.startswith("-X")]
+    nat, filters = (list(step.lines()) for step in removal(NAT))
+    assert (nat[0], filters[0]) == ("*nat", "*filter")
+    gone = [line.removeprefix("-X ") for line in nat if line.startswith("-X")]
     # What a CNI plugin needs stays, and what is the kubelet's.
     assert gone == ["KUBE-POSTROUTING", "KUBE-PROXY-CANARY", "KUBE-SEP-A", "KUBE-SERVICES", "KUBE-SVC-A"]
-    assert [line for line in nat.lines if line.startswith("-D")] == [
+    assert [line for line in nat if line.startswith("-D")] == [
         '-D POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING',
         '-D PREROUTING -m comment --comment "kubernetes service portals -j X" -j KUBE-SERVICES',
     ]
-    assert [line for line in filters.lines if line.startswith("-X")] == ["-X KUBE-NODEPORTS"]
+    assert [line for line in filters if line.startswith("-X")] == ["-X KUBE-NODEPORTS"]
     assert removal(LEFT) == []
 
 

@@ -19,7 +19,7 @@ def removal(saved: str) -> list[Step]:
     A chain that other programs' rules lead to stays, as what it is needed for is not for us to know. Where
     the chains bear the mark of an instance of ours, nothing is to be done.
     """
-    if read_tables(saved).owner:
+    if read_tables(saved.splitlines()).owner:
         return []
     return [step for table, chains in _tables(saved).items() if (step := _step(table, chains))]
 
@@ -52,7 +52,7 @@ def _step(table: str, chains: dict[str, list[str]]) -> Step | None:
         if _target(rule) in gone
     ]
     declared = [f":{name} - [0:0]" for name in sorted(gone)]  # which empties them
-    return Step((f"*{table}", *declared, *jumps, *(f"-X {name}" for name in sorted(gone))))
+    return Step(table, ([*declared, *jumps, *(f"-X {name}" for name in sorted(gone))],))
 
 
 def _led_to(chains: dict[str, list[str]], gone: set[str]) -> Iterator[str]:

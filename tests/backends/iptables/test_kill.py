@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pointsman.backends.iptables.kernel import Variant, choose
-from pointsman.backends.iptables.state import read_tables
 from pointsman.backends.iptables.trace import trace
+from pointsman.backends.iptables.writing import read
 from pointsman.conformance.lab import Namespace
 from pointsman.core.backend import expected
 from pointsman.core.model import Model
@@ -57,9 +57,9 @@ def test_killed_at_any_moment(variant: Variant, data: st.DataObject) -> None:
     with Namespace("kill") as namespace:
         at = run_and_kill(namespace, variant, models, steps, milliseconds)
         old, new = models[at - 1], models[at]
-        text = namespace.run(choose("iptables", family, variant).read_ours)
+        held = namespace.run(read, "iptables", choose("iptables", family, variant))
         for packet in packets:
-            told = trace(read_tables(text), packet).verdict
+            told = trace(held, packet).verdict
             assert told in fates(old, new, packet), packet
         kernel = Kernel(namespace, variant, family)
         try:

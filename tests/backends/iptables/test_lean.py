@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from pointsman.backends.iptables import form
 from pointsman.backends.iptables.changes import steps
 from pointsman.backends.iptables.form import is_lean
-from pointsman.backends.iptables.image import Image
 from pointsman.backends.iptables.kernel import Variant
 from pointsman.backends.iptables.planner import difference
 from pointsman.backends.iptables.tables import nat
@@ -23,7 +22,7 @@ from pointsman.core.model import Endpoint, Match, Model, Protocol, ServicePortNa
 from pointsman.core.packet import Packet
 from pointsman.core.plan import advance
 from tests.backends.iptables.driven import Kernel
-from tests.backends.iptables.images import image, state
+from tests.backends.iptables.images import Made, image, state
 from tests.backends.iptables.test_seed import CLUSTER_IP, CONTEXT, NAME, PODS, SVC, seed
 
 TOOLS = pytest.mark.program("iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft")
@@ -105,9 +104,9 @@ def test_connections_are_counted_by_the_rules_that_pick() -> None:
 def test_the_rule_for_those_who_reached_themselves_is_there_for_as_long_as_pools_need_it() -> None:
     full, lean = image(seed()), image(seed(), lean=True)
 
-    def order(before: Image, after: Image) -> list[int]:
+    def order(before: Made, after: Made) -> list[int]:
         written = steps(difference(state(before), after.tables), chunk=8)
-        lines = [line for step in written for line in step.lines]
+        lines = [line for step in written for line in step.lines()]
         return [lines.index(f":{name} - [0:0]") for name in ("KUBE-POSTROUTING", SVC)]
 
     assert order(full, lean) == sorted(order(full, lean))

@@ -33,14 +33,21 @@ def test_deltas_lead_to_the_tables_that_would_be_made_anew(
     history: list[tuple[Model, Delta]], lean: bool
 ) -> None:
     made = image(history[0][0], lean=lean)
+    chains, sets = made.tables.chains, made.tables.sets
     for model, delta in history[1:]:
+        anew = image(model, lean=lean)
         if delta.node:
-            made = image(model, lean=lean)
+            made, chains, sets = anew, anew.tables.chains, anew.tables.sets
             continue
-        changed, _ = made.apply(delta)
-        assert all(made.tables.chains.get(name) != rules for name, rules in changed.items() if rules is None)
-        made.note(changed)
-        assert made.tables == image(model, lean=lean).tables
+        changes, before, after = made.image.apply(delta)
+        assert before.items() <= sets.items()
+        sets = {name: seconds for name, seconds in sets.items() if name not in before} | after
+        for name, change in changes.chains.items():
+            assert chains.get(name) == change.old != change.new
+            chains.pop(name, None)
+            if change.new is not None:
+                chains[name] = change.new
+        assert (chains, sets) == (anew.tables.chains, anew.tables.sets)
 
 
 @given(st.data(), families, st.booleans())

@@ -1,6 +1,7 @@
 """Between two transactions of a sync no packet meets a service that is half there."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from random import Random
 
 import pytest
@@ -105,7 +106,7 @@ def test_in_the_nft_variant_no_transaction_is_longer_than_it_may_be_but_for_one_
 
     cut = list(steps(difference(State(), made.tables), SMALL))
 
-    assert all(len(step.lines) <= max(SMALL, len(made.tables.chains), longest) + 2 for step in cut)
+    assert all(len(list(step.lines())) <= max(SMALL, len(made.tables.chains), longest) + 2 for step in cut)
 
 
 def test_a_tree_that_is_cut_while_it_takes_another_shape_loses_nobody() -> None:
@@ -179,8 +180,8 @@ def tree_of(numbers: set[int]) -> Tables:
 
 def carry_out(step: Step, held: dict[ChainName, Rules]) -> None:
     """Do what `iptables-restore --noflush` does with a transaction."""
-    table = step.lines[0][1:]
-    for line in step.lines[1:]:
+    table = step.table
+    for line in chain.from_iterable(step.parts):
         if line.startswith(":"):
             held[ChainName(table, line[1:].split()[0])] = ()
         elif line.startswith("-A "):

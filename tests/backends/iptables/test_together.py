@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from pointsman.backends.iptables import dispatch
 from pointsman.backends.iptables.changes import steps
-from pointsman.backends.iptables.planner import movement
 from pointsman.backends.iptables.state import State
 from pointsman.backends.iptables.trace import trace
 from pointsman.core.model import Answer, Endpoint, FrontendKind, Masquerade, Match, Model, Pool
@@ -34,9 +33,8 @@ def between(old: Model, new: Model, chunk: int | None) -> list[State]:
     """What the kernel holds after each transaction of so many lines, none but in one piece if need be."""
     made = image(old)
     foreign, chains = state(made).foreign, dict(made.tables.chains)
-    changed, _ = made.apply(diff(old, new))
     met: list[State] = []
-    for step in steps(movement(made.tables.chains, changed), chunk):
+    for step in steps(made.image.apply(diff(old, new)).changes, chunk):
         carry_out(step, chains)
         met.append(State(dict(chains), foreign))
     assert chains == image(new).tables.chains

@@ -6,7 +6,6 @@ from typing import cast
 
 import pytest
 
-from pointsman.backends.iptables import dataplane as subject
 from pointsman.backends.iptables.kernel import Variant
 from pointsman.backends.iptables.watch import Watch
 from pointsman.conformance.lab import Namespace
@@ -23,14 +22,10 @@ SOON = 20.0
 QUIET = 1.0
 
 
-@pytest.fixture(params=[(Variant.LEGACY, True), (Variant.LEGACY, False), (Variant.NFT, False)], ids=str)
-def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    variant, inside = request.param
-    if inside:
-        pytest.importorskip("iptc", reason="python-iptables is not installed")
-    monkeypatch.setattr(subject.IptablesDataplane, "_is_inside", lambda _: inside)
+@pytest.fixture(params=Variant, ids=str)
+def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
     with Namespace("iptables") as namespace:
-        opened = Kernel(namespace, variant, period=PERIOD)
+        opened = Kernel(namespace, request.param, period=PERIOD)
         yield opened
         opened.close()
 
