@@ -7,6 +7,7 @@ objects, and for the combinations of pools and masquerading a little more.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import NamedTuple, TypeVar
 
 from hypothesis import strategies as st
@@ -45,7 +46,8 @@ SERVICE_PORT_NAMES = tuple(
     for port in ("", "http")
     for protocol in Protocol
 )
-ANSWERS = st.builds(Answer, st.sampled_from(Pool), st.sampled_from(Masquerade))
+ANSWERS = st.sampled_from([Answer(pool, masquerade) for pool in Pool for masquerade in Masquerade])
+MAYBE_ANSWERS = st.none() | ANSWERS
 
 
 class World(NamedTuple):
@@ -105,32 +107,59 @@ WORLDS = {
 families = st.sampled_from(IPFamily)
 
 
-def subsets(values: Sequence[T], max_size: int = 3) -> st.SearchStrategy[tuple[T, ...]]:
+# A strategy is checked when it is first drawn from, which takes longer than drawing: they are made once.
+BOOLEANS = st.booleans()
+WEIGHTS = st.integers(1, 4)
+VIRTUAL_KINDS = tuple(kind for kind in FrontendKind if kind is not FrontendKind.NODE_PORT)
+QUARTERS, TENTHS = st.integers(0, 3), st.integers(0, 9)
+MAYBE_INTERFACES = st.none() | st.sampled_from(INTERFACES)
+
+
+@cache
+def _index(count: int) -> st.SearchStrategy[int]:
+    return st.sampled_from(range(count))
+
+
+@cache
+def _indices(count: int, most: int) -> st.SearchStrategy[set[int]]:
+    return st.sets(_index(count), max_size=most)
+
+
+def one_of(draw: st.DrawFn, values: Sequence[T]) -> T:
+    """One of some values."""
+    return values[draw(_index(len(values)))]
+
+
+def some_of(draw: st.DrawFn, values: Sequence[T], most: int = 3) -> tuple[T, ...]:
     """Some of the values, each once, in the order in which they stand."""
-    chosen = st.sets(st.sampled_from(range(len(values))), max_size=max_size)
-    return chosen.map(lambda indices: tuple(values[index] for index in sorted(indices)))
+    return tuple(values[index] for index in sorted(draw(_indices(len(values), most))))
 
 
+def subsets(values: Sequence[T], most: int = 3) -> st.SearchStrategy[tuple[T, ...]]:
+    """As `some_of`, always of the same values."""
+    return _indices(len(values), most).map(lambda indices: tuple(values[index] for index in sorted(indices)))
+
+
+@cache
 @st.composite
 def pools(draw: st.DrawFn, family: IPFamily) -> tuple[Endpoint, ...]:
     """Up to three endpoints, pods or processes in the node's own network."""
     world = WORLDS[family]
     places = [(address, port) for address in (*world.pods, world.node[0]) for port in (80, 8080)]
-    weights = st.integers(1, 4) if draw(st.booleans()) else st.just(1)
-    return tuple(sorted(Endpoint(*place, draw(weights)) for place in draw(subsets(places))))
+    weighted = draw(BOOLEANS)
+    chosen = some_of(draw, places)
+    return tuple(sorted(Endpoint(*place, draw(WEIGHTS) if weighted else 1) for place in chosen))
 
 
+@cache
 @st.composite
 def frontends(draw: st.DrawFn, family: IPFamily, match: Match) -> Frontend:
     """A frontend for a destination. Only load balancers limit sources, and ClusterIPs know only near."""
     world = WORLDS[family]
-    if match.address is None:
-        kind = FrontendKind.NODE_PORT
-    else:
-        kind = draw(st.sampled_from([kind for kind in FrontendKind if kind is not FrontendKind.NODE_PORT]))
-    far = None if kind is FrontendKind.CLUSTER_IP else draw(st.none() | ANSWERS)
-    limits = kind is FrontendKind.LOAD_BALANCER and draw(st.booleans())
-    sources = draw(subsets(world.source_networks)) if limits else None
+    kind = FrontendKind.NODE_PORT if match.address is None else one_of(draw, VIRTUAL_KINDS)
+    far = None if kind is FrontendKind.CLUSTER_IP else draw(MAYBE_ANSWERS)
+    limits = kind is FrontendKind.LOAD_BALANCER and draw(BOOLEANS)
+    sources = some_of(draw, world.source_networks) if limits else None
     return Frontend(match, kind, draw(ANSWERS), far, sources)
 
 
@@ -141,7 +170,7 @@ def service_frontends(
     """A state of a service port that leaves alone the destinations in ``taken``."""
     every = [Match(a, name.protocol, port) for a in (*WORLDS[family].virtual, None) for port in PORTS]
     free = [match for match in every if match not in taken]
-    chosen = draw(subsets(free))
+    chosen = some_of(draw, free)
     leading = tuple(draw(frontends(family, match)) for match in chosen)
     used = {answer.pool for frontend in leading for answer in frontend.answers}
     return ServiceFrontends(
@@ -149,14 +178,15 @@ def service_frontends(
         frontends=leading,
         cluster=draw(pools(family)) if Pool.CLUSTER in used else (),
         local=draw(pools(family)) if Pool.LOCAL in used else (),
-        when_empty=draw(st.sampled_from(Refusal)),
-        affinity=draw(st.sampled_from((0, 1, 10800))),
-        drain=draw(st.sampled_from((0, 30))),
-        health_check_node_port=draw(st.sampled_from((0, 32000))),
-        scheduler=draw(st.sampled_from(("", "lc", "nonesuch"))),
+        when_empty=one_of(draw, tuple(Refusal)),
+        affinity=one_of(draw, (0, 1, 10800)),
+        drain=one_of(draw, (0, 30)),
+        health_check_node_port=one_of(draw, (0, 32000)),
+        scheduler=one_of(draw, ("", "lc", "nonesuch")),
     )
 
 
+@cache
 def local_traffic(family: IPFamily) -> st.SearchStrategy[LocalTraffic | None]:
     """A way to tell local pods from others, or none."""
     return st.one_of(
@@ -167,6 +197,7 @@ def local_traffic(family: IPFamily) -> st.SearchStrategy[LocalTraffic | None]:
     )
 
 
+@cache
 def node_contexts(family: IPFamily) -> st.SearchStrategy[NodeContext]:
     """What holds for a whole node; loopback node ports are for IPv4 alone (SVC-NP-07)."""
     world = WORLDS[family]
@@ -188,30 +219,32 @@ def node_contexts(family: IPFamily) -> st.SearchStrategy[NodeContext]:
 def successors(draw: st.DrawFn, model: Model, max_changes: int = 3) -> tuple[Model, Delta]:
     """What a model may become: some service ports come, change or go, sometimes the node changes too."""
     family = model.node.family
-    names = draw(subsets(SERVICE_PORT_NAMES, max_changes))
+    names = some_of(draw, SERVICE_PORT_NAMES, max_changes)
     taken = {frontend.match for service, frontend in model.frontends() if service.name not in names}
     changes = []
     for name in names:
-        gone = name in model.services and draw(st.booleans())
+        gone = name in model.services and draw(BOOLEANS)
         state = None if gone else draw(service_frontends(family, name, taken))
         taken.update(frontend.match for frontend in (state.frontends if state else ()))
         changes.append((name, state))
-    node = draw(node_contexts(family)) if draw(st.booleans()) else model.node
+    node = draw(node_contexts(family)) if draw(BOOLEANS) else model.node
     return advance(model, changes, node)
 
 
+@cache
 def models(family: IPFamily) -> st.SearchStrategy[Model]:
     """A model of up to eight service ports."""
     return successors(Model(NodeContext(family)), max_changes=8).map(lambda step: step[0])
 
 
+@cache
 @st.composite
 def histories(
     draw: st.DrawFn, family: IPFamily, min_size: int = 1, max_size: int = 4
 ) -> list[tuple[Model, Delta]]:
     """Models, each with the delta that leads there from the one before; the first follows an empty one."""
     steps = [draw(successors(Model(NodeContext(family)), max_changes=6))]
-    for _ in range(draw(st.integers(min_size - 1, max_size - 1))):
+    for _ in range(one_of(draw, range(min_size - 1, max_size))):
         steps.append(draw(successors(steps[-1][0])))
     return steps
 
@@ -221,20 +254,20 @@ def packets(draw: st.DrawFn, model: Model) -> Packet:
     """A first packet from anywhere to anywhere, most often to a frontend. Loopback never leaves the node."""
     world = WORLDS[model.node.family]
     matches = sorted((frontend.match for _, frontend in model.frontends()), key=str)
-    if matches and draw(st.integers(0, 3)) > 0:
-        address, protocol, port = draw(st.sampled_from(matches))
-        destination = address or draw(st.sampled_from(world.node + world.loopback))
+    if matches and draw(QUARTERS) > 0:
+        address, protocol, port = one_of(draw, matches)
+        destination = address or one_of(draw, world.node + world.loopback)
     else:
-        destination = draw(st.sampled_from(world.addresses))
-        protocol, port = draw(st.sampled_from(Protocol)), draw(st.sampled_from(PORTS))
+        destination = one_of(draw, world.addresses)
+        protocol, port = one_of(draw, tuple(Protocol)), one_of(draw, PORTS)
     inside = destination in world.loopback
     sources = world.addresses if inside else [a for a in world.addresses if a not in world.loopback]
-    echo = draw(st.integers(0, 9)) == 9
+    echo = draw(TENTHS) == 9
     return Packet(
-        source=draw(st.sampled_from(sources)),
+        source=one_of(draw, sources),
         destination=destination,
         port=0 if echo else port,
         protocol=None if echo else protocol,
-        interface=None if inside else draw(st.none() | st.sampled_from(INTERFACES)),
+        interface=None if inside else draw(MAYBE_INTERFACES),
         to_node=destination in world.node or inside,
     )

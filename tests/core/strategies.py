@@ -1,5 +1,6 @@
 """Random API objects, from pools so small that they collide, contradict and replace each other often."""
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -53,6 +54,7 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
+# A strategy is checked when it is first drawn from, which takes longer than drawing: they are made once.
 FAMILIES = mostly(st.just(["IPv4"]), st.sampled_from([["IPv6"], ["IPv4", "IPv6"], ["IPv6", "IPv4"]]))
 PORTS = st.lists(
     st.builds(
@@ -66,35 +68,46 @@ PORTS = st.lists(
     max_size=2,
 )
 POLICIES = st.sampled_from(["Local", "Cluster", None])
+CLUSTER_IPS_OF = {family: st.sampled_from(ips) for family, ips in CLUSTER_IPS.items()}
+IS_USUAL = mostly(st.just(True), st.just(False))
+PROXY_LABELS = mostly(st.just({}), st.just({SERVICE_PROXY_NAME: "other"}))
+WEIGHTED = mostly(st.just({}), st.sampled_from([{WEIGHTS: "2,10.0.0.1=0"}, {WEIGHTS: "heavy"}]))
+CREATED = maybe(st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]))
+INGRESS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(st.builds(dict, ip=st.sampled_from(EXTERNAL_IPS)), max_size=2)
+TYPES = mostly(st.sampled_from(["ClusterIP", "NodePort", "LoadBalancer"]), st.just("ExternalName"))
+EXTERNAL = st.lists(st.sampled_from(EXTERNAL_IPS), max_size=2)
+RANGES = maybe(st.just(["192.0.2.0/24"]))
+AFFINITIES = st.sampled_from(["None", "ClientIP"])
+HEALTH_PORTS = st.sampled_from([0, 32000])
 
 
+@cache
 @st.composite
 def services(draw: st.DrawFn, name: str) -> Service:
     families = draw(FAMILIES)
-    ips = [draw(st.sampled_from(CLUSTER_IPS[family])) for family in families]
-    labels = draw(mostly(st.just({}), st.just({SERVICE_PROXY_NAME: "other"})))
-    annotations = draw(mostly(st.just({}), st.sampled_from([{WEIGHTS: "2,10.0.0.1=0"}, {WEIGHTS: "heavy"}])))
-    created = draw(maybe(st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"])))
+    ips = [draw(CLUSTER_IPS_OF[family]) for family in families]
+    labels = draw(PROXY_LABELS)
+    annotations = draw(WEIGHTED)
+    created = draw(CREATED)
     return service(
         name,
-        draw(mostly(st.just(ips[0]), st.just("None"))),
+        ips[0] if draw(IS_USUAL) else "None",
         draw(PORTS),
-        ingress=draw(st.lists(st.builds(dict, ip=st.sampled_from(EXTERNAL_IPS)), max_size=2)),
+        ingress=draw(INGRESS),
         metadata={"labels": labels, "annotations": annotations, "creationTimestamp": created},
         clusterIPs=ips,
         ipFamilies=families,
-        type=draw(
-            mostly(st.sampled_from(["ClusterIP", "NodePort", "LoadBalancer"]), st.just("ExternalName"))
-        ),
-        externalIPs=draw(st.lists(st.sampled_from(EXTERNAL_IPS), max_size=2)),
-        loadBalancerSourceRanges=draw(maybe(st.just(["192.0.2.0/24"]))),
-        sessionAffinity=draw(st.sampled_from(["None", "ClientIP"])),
+        type=draw(TYPES),
+        externalIPs=draw(EXTERNAL),
+        loadBalancerSourceRanges=draw(RANGES),
+        sessionAffinity=draw(AFFINITIES),
         internalTrafficPolicy=draw(POLICIES),
         externalTrafficPolicy=draw(POLICIES),
-        healthCheckNodePort=draw(st.sampled_from([0, 32000])),
+        healthCheckNodePort=draw(HEALTH_PORTS),
     )
 
 
+@cache
 def endpoints(family: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.builds(
         endpoint,
@@ -108,30 +121,41 @@ def endpoints(family: str) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+@cache
+def several_endpoints(family: str, least: int) -> st.SearchStrategy[list[dict[str, Any]]]:
+    return st.lists(endpoints(family), min_size=least, max_size=4)
+
+
 SIZES = mostly(st.sampled_from([1, 2, 3]), st.just(0))
+SLICE_FAMILIES = mostly(st.just("IPv4"), st.sampled_from(["IPv6", "IPv6", "FQDN"]))
+OWNERS = mostly(st.sampled_from(SERVICES), st.sampled_from(["", None, "nobody"]))
+SLICE_PORTS = mostly(st.sampled_from(GOOD_PORTS), st.sampled_from(ODD_PORTS))
+HEADLESS_LABELS = mostly(st.just({}), st.just({HEADLESS: ""}))
+TRIGGERS = st.sampled_from([{}, {TRIGGER_TIME: "2026-01-01T00:00:01Z"}, {TRIGGER_TIME: "yesterday"}])
 
 
+@cache
 @st.composite
 def slices(draw: st.DrawFn, name: str) -> EndpointSlice:
-    family = draw(mostly(st.just("IPv4"), st.sampled_from(["IPv6", "IPv6", "FQDN"])))
+    family = draw(SLICE_FAMILIES)
     return endpoint_slice(
-        draw(st.lists(endpoints(family if family in PODS else "IPv4"), min_size=draw(SIZES), max_size=4)),
-        service=draw(mostly(st.sampled_from(SERVICES), st.sampled_from(["", None, "nobody"]))),
+        draw(several_endpoints(family if family in PODS else "IPv4", draw(SIZES))),
+        service=draw(OWNERS),
         name=name,
-        ports=draw(mostly(st.sampled_from(GOOD_PORTS), st.sampled_from(ODD_PORTS))),
+        ports=draw(SLICE_PORTS),
         family=family,
-        labels=draw(mostly(st.just({}), st.just({HEADLESS: ""}))),
-        annotations=draw(
-            st.sampled_from([{}, {TRIGGER_TIME: "2026-01-01T00:00:01Z"}, {TRIGGER_TIME: "yesterday"}])
-        ),
+        labels=draw(HEADLESS_LABELS),
+        annotations=draw(TRIGGERS),
     )
 
 
+@cache
 def cidrs(name: str) -> st.SearchStrategy[ServiceCIDR]:
     networks = st.lists(st.sampled_from(["10.96.0.0/16", "10.97.0.0/16", "fd00:96::/108", "x"]), max_size=3)
     return networks.map(lambda texts: service_cidr(name, *texts))
 
 
+@cache
 def nodes() -> st.SearchStrategy[Node]:
     return st.builds(
         node,
