@@ -25,7 +25,7 @@ demo: $(VENV)/.demo ## set up, then show a Service at work in network namespaces
 # that is installed into an environment takes longer than to compile what is used of it.
 test: $(VENV)/.tox programs ## set up, then run every check (root; without it the tests that need it are skipped); ARGS="-e py311"
 	@PIP_NO_COMPILE=1 PATH="$$PATH$$(command -v pyenv >/dev/null && printf ':%s' "$$(pyenv root)"/versions/*/bin)" \
-		$(VENV)/bin/tox run --quiet $(ARGS)
+		$(VENV)/bin/tox run-parallel --quiet --parallel 2 --parallel-live $(ARGS)
 
 dev: $(VENV)/.dev ## set up .venv for working on the code: tests, linters, type checker
 

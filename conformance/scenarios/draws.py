@@ -1,6 +1,7 @@
 """What scenarios are made of, drawn at random: objects as an API server would take them."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -65,6 +66,7 @@ class Kit(NamedTuple):
         return _FIRST_NODE_PORT + 10 * NAMES.index(name) + self.offers.index(offer)
 
 
+@cache
 def _rarely() -> st.SearchStrategy[bool]:
     """One time in six; not at all in the simplest of scenarios."""
     return st.integers(0, 5).map(lambda number: number == 5)

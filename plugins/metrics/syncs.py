@@ -9,6 +9,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.audit import AuditResult
 from pointsman.core.backlog import Backlog
 from pointsman.core.hookspecs import hookimpl
+from pointsman.core.latency import Latencies
 from pointsman.core.plan import Cause, SyncPlan, SyncReport
 
 from . import buckets
@@ -42,6 +43,7 @@ class SyncMetrics:
         self._now = now
         self._clock = clock
         self._began = clock()
+        self._latencies = Latencies(now, clock)
         self._backlogs: Mapping[IPFamily, Backlog] = {family: Backlog(family) for family in families}
         make = Maker(registry, families)
         prefix = "kubeproxy_sync_"
@@ -87,6 +89,7 @@ class SyncMetrics:
 
     @hookimpl
     def pointsman_backlog(self, backlog: Backlog) -> None:
+        self._latencies.heard(backlog)
         before = self._backlogs[backlog.family]
         services = backlog.service_events - before.service_events
         slices = backlog.slice_events - before.slice_events
@@ -122,8 +125,7 @@ class SyncMetrics:
         self._no_local.labels(family, "internal").set(plan.facts.no_local_internal)
         self._no_local.labels(family, "external").set(plan.facts.no_local_external)
         for trigger in plan.triggers:
-            # A step of the clock may put the cause after the effect.
-            latency = max(0.0, now - trigger.time)
+            latency = self._latencies.of(plan.family, trigger)
             self._ours.programmed(family, trigger.cause, latency)
             if trigger.cause is Cause.ENDPOINTS:
                 self._programming.labels(family).observe(latency)

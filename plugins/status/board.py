@@ -11,6 +11,7 @@ from pointsman.core.addresses import IPFamily
 from pointsman.core.audit import AuditResult
 from pointsman.core.backlog import Backlog
 from pointsman.core.hookspecs import hookimpl
+from pointsman.core.latency import Latencies
 from pointsman.core.model import Model, NodeContext
 from pointsman.core.plan import SyncPlan, SyncReport, Trigger
 
@@ -52,6 +53,7 @@ class Board:
         """``now`` gives seconds since the epoch."""
         self._now = now
         self._began = time.perf_counter()
+        self._latencies = Latencies(now)
         self.families: Map[IPFamily, FamilyState] = Map(
             {family: FamilyState(Model(NodeContext(family)), Backlog(family)) for family in families}
         )
@@ -59,6 +61,7 @@ class Board:
 
     @hookimpl
     def pointsman_backlog(self, backlog: Backlog) -> None:
+        self._latencies.heard(backlog)
         self._set(backlog.family, replace(self.families[backlog.family], backlog=backlog))
 
     @hookimpl
@@ -76,7 +79,7 @@ class Board:
             sync = LastSync(now, plan.full, seconds, changed, error=str(error))
             self._set(plan.family, replace(state, sync=sync))
             return
-        slow = [Slow(trigger, max(0.0, now - trigger.time)) for trigger in plan.triggers]
+        slow = [Slow(trigger, self._latencies.of(plan.family, trigger)) for trigger in plan.triggers]
         slowest = sorted((*state.slowest, *slow), key=lambda change: -change.seconds)[:SLOWEST]
         sync = LastSync(now, plan.full, seconds, changed, report.writes)
         self._set(plan.family, replace(state, held=plan.desired, sync=sync, slowest=tuple(slowest)))

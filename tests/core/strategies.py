@@ -73,7 +73,9 @@ IS_USUAL = mostly(st.just(True), st.just(False))
 PROXY_LABELS = mostly(st.just({}), st.just({SERVICE_PROXY_NAME: "other"}))
 WEIGHTED = mostly(st.just({}), st.sampled_from([{WEIGHTS: "2,10.0.0.1=0"}, {WEIGHTS: "heavy"}]))
 CREATED = maybe(st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]))
-INGRESS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(st.builds(dict, ip=st.sampled_from(EXTERNAL_IPS)), max_size=2)
+INGRESS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
+    st.builds(dict, ip=st.sampled_from(EXTERNAL_IPS)), max_size=2
+)
 TYPES = mostly(st.sampled_from(["ClusterIP", "NodePort", "LoadBalancer"]), st.just("ExternalName"))
 EXTERNAL = st.lists(st.sampled_from(EXTERNAL_IPS), max_size=2)
 RANGES = maybe(st.just(["192.0.2.0/24"]))
