@@ -16,7 +16,9 @@ from pointsman.core.model import Protocol
 
 # What iptables-save leaves unquoted.
 _PLAIN = re.compile(r"[-_0-9A-Za-z]+")
+_ESCAPED = str.maketrans({letter: f"\\{letter}" for letter in "\"\\'"})
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
+_PROTOCOLS = {protocol: protocol.name.lower() for protocol in Protocol}
 _SCALE = 1 << 31  # xt_statistic holds a probability as so many parts
 
 ANYWHERE = {IPFamily.IPV4: "0.0.0.0/0", IPFamily.IPV6: "::/0"}
@@ -48,19 +50,21 @@ def rule(
     matches: str = "",
 ) -> str:
     """A rule; without a target it only counts. Networks and interfaces are negated by a leading ``! ``."""
-    protocol = service[0].name.lower() if service else ""
-    parts = [
-        _option("-s", source),
-        _option("-d", destination),
-        _option("-i", interface),
-        f"-p {protocol}" if service else "",
-        f"-m comment --comment {_quoted(comment)}" if comment else "",
-        f"-m {protocol}" if service else "",
-        f"--dport {service[1]}" if service and service[1] else "",
-        matches,
-        f"-j {target}" if target else "",
-    ]
-    return " ".join(part for part in parts if part)
+    networks = (("-s", source), ("-d", destination), ("-i", interface))
+    parts = [_option(name, value) for name, value in networks if value]
+    if service:
+        parts.append(f"-p {_PROTOCOLS[service[0]]}")
+    if comment:
+        parts.append(f"-m comment --comment {_quoted(comment)}")
+    if service:
+        parts.append(f"-m {_PROTOCOLS[service[0]]}")
+        if service[1]:
+            parts.append(f"--dport {service[1]}")
+    if matches:
+        parts.append(matches)
+    if target:
+        parts.append(f"-j {target}")
+    return " ".join(parts)
 
 
 def network(block: Network) -> str:
@@ -126,13 +130,10 @@ def _is_argument(name: str, values: list[str]) -> bool:
 
 
 def _option(name: str, value: str) -> str:
-    if not value:
-        return ""
     return f"! {name} {value[2:]}" if value.startswith("! ") else f"{name} {value}"
 
 
 def _quoted(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
-    escaped = re.sub(r"([\"\\'])", r"\\\1", text)
-    return f'"{escaped}"'
+    return f'"{text.translate(_ESCAPED)}"'
