@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,28 +80,9 @@ class Node:
         pod = self.move()
         self.until(lambda: self.who_answers() == pod)
 
-    @contextmanager
-    def all_answered(self) -> Iterator[None]:
-        """See that every connection to the steady Service is answered, the last one made after the block."""
-        over = threading.Event()
-
-        def connect() -> int:
-            answered = 0
-            last = False
-            while not last:
-                last = over.wait(0.01)
-                for outcome in burst(self._lab[CLIENT], STEADY, 80, Protocol.TCP, count=4, wait=SECONDS):
-                    assert isinstance(outcome, Reply), outcome
-                    answered += 1
-            return answered
-
-        with ThreadPoolExecutor(1, thread_name_prefix="clients") as clients:
-            connecting = clients.submit(connect)
-            try:
-                yield
-            finally:
-                over.set()
-            assert connecting.result() >= 4
+    def all_answered(self) -> AbstractContextManager[None]:
+        """As `all_answered`, of this node."""
+        return all_answered(self._lab)
 
     def ask(self, path: str, port: int = STATUS) -> tuple[int, bytes]:
         """What the daemon answers over HTTP."""
@@ -147,6 +128,30 @@ class Node:
     def counts(self) -> Mapping[str, float]:
         """How often a slice list and a watch were begun."""
         return {name: self.source(f"{name}_total") for name in ("lists", "watches")}
+
+
+@contextmanager
+def all_answered(lab: Lab) -> Iterator[None]:
+    """See that every connection to the steady Service is answered, the last one made after the block."""
+    over = threading.Event()
+
+    def connect() -> int:
+        answered = 0
+        last = False
+        while not last:
+            last = over.wait(0.01)
+            for outcome in burst(lab[CLIENT], STEADY, 80, Protocol.TCP, count=4, wait=SECONDS):
+                assert isinstance(outcome, Reply), outcome
+                answered += 1
+        return answered
+
+    with ThreadPoolExecutor(1, thread_name_prefix="clients") as clients:
+        connecting = clients.submit(connect)
+        try:
+            yield
+        finally:
+            over.set()
+        assert connecting.result() >= 4
 
 
 @contextmanager
