@@ -23,7 +23,7 @@ from .form import is_lean
 from .image import NAME, Image, Others
 from .kernel import Refused, Tools, Variant, allow_localnet, choose
 from .observe import observed
-from .planner import difference, holds, removal
+from .planner import compared, difference, removal
 from .probe import DEFAULT_INSTANCE, Found, check_permitted, examine, probe
 from .sets import Sets
 from .skeleton import CANARIES
@@ -80,10 +80,9 @@ class IptablesDataplane:
         if meant is None:
             return observed(self._family, self._found().means, state)
         image = self._image_for(meant, lean=state.lean)
-        if holds(state, image.fragments(meant), image.around()):
-            return expected(meant)
-        wanted = self._image_for(meant, lean=state.lean).fill(meant)
-        return observed(self._family, self._found().means, state, wanted)
+        chains = (held for fragment in image.fragments(meant) for held in fragment.chains.items())
+        left = compared(state, chains, image.around())
+        return observed(self._family, self._found().means, state, left) if left else expected(meant)
 
     @hookimpl
     def dataplane_watch(self, changed: Callable[[], None]) -> None:

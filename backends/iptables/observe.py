@@ -42,18 +42,18 @@ from .planner import difference
 from .rules import Parsed, parse
 from .services import KINDS, Audience, Effective, Root, cluster_ip_rule, external_rules
 from .state import State, entries, frontends, health_ports
-from .tables import ChainName, Tables, filter_, nat
+from .tables import ChainName, filter_, nat
 from .walk import GREATEST_SUM
 
 _KINDS = {words: kind for kind, words in KINDS.items()}
 _COMMENT = re.compile(r"(\S+?)/([^\s:]+)(?::(\S+))? (cluster IP|loadbalancer IP|external IP|node port)\b.*")
 
 
-def observed(family: IPFamily, means: Means, state: State, meant: Tables | None = None) -> Observed:
-    """What the tables do, in the model's terms; strange is what isn't as ``meant``, if that is known."""
+def observed(family: IPFamily, means: Means, state: State, left: Changes | None = None) -> Observed:
+    """What the tables do, in the model's terms; strange is what is ``left`` to do towards what is meant."""
     if not state.chains:
-        return Observed({}, strange=() if meant is None else ("not one of our chains is there",))
-    wrong = set() if meant is None else {*_deviations(difference(state, meant), state)}
+        return Observed({}, strange=() if left is None else ("not one of our chains is there",))
+    wrong = set() if left is None else {*_deviations(left, state)}
     try:
         instance, context = read_context(family, state)
         reader = _Reader(context, state)
@@ -61,7 +61,7 @@ def observed(family: IPFamily, means: Means, state: State, meant: Tables | None 
     except ValueError as error:
         wrong.add(f"a chain of ours holds a rule that nobody understands: {error}")
         return Observed({}, strange=tuple(sorted(wrong)))
-    if meant is None:
+    if left is None:
         image = Image(model.node, means, instance, lean=state.lean)
         wrong = {*_deviations(difference(state, image.fill(model)), state)}
     found = expected(model)

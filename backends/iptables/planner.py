@@ -1,11 +1,10 @@
 """From plans to changes: compared with what the kernel holds, or with what it is known to hold. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from . import names
 from .changes import Changes
 from .rules import same
-from .services import Fragment
 from .state import State
 from .tables import ChainName, Change, Rules, Tables, nat
 
@@ -15,52 +14,36 @@ def difference(state: State, tables: Tables, *, keep_others: bool = False) -> Ch
 
     One that others lead to can't go: it is emptied, and stays.
     """
+    return compared(state, tables.chains.items(), tables, keep_others=keep_others)
+
+
+def compared(
+    state: State, chains: Iterable[tuple[ChainName, Rules]], around: Tables, *, keep_others: bool = False
+) -> Changes:
+    """As `difference`, of chains that come one by one, and what ``around`` has for other chains."""
     changes = Changes(held=state.chains)
-    for name, rules in tables.chains.items():
+    stale = {} if keep_others else dict(state.chains)
+    for name, rules in chains:
+        stale.pop(name, None)
         held = state.chains.get(name)
         if held is None or not _alike(held, rules):
             changes.chains[name] = Change(held, rules)
-    if not keep_others:
-        _clear(changes, state, [name for name in state.chains if name not in tables.chains])
-    _surround(changes, state, tables)
-    return changes
-
-
-def _clear(changes: Changes, state: State, stale: Collection[ChainName]) -> None:
-    """Add that chains go, as far as they can."""
     used = state.used_by_others() if stale else {}
     for name in stale:
         if name not in used or state.chains[name]:
             changes.chains[name] = Change(state.chains[name], () if name in used else None)
-
-
-def _surround(changes: Changes, state: State, tables: Tables) -> None:
-    """Add what is wanted of chains that aren't ours."""
-    for base, rules in tables.jumps.items():
+    for base, rules in around.jumps.items():
         held = state.jumps(base)
         if not _alike(held, rules):
             changes.jumps[base] = Change(held, rules)
-    for name, rules in tables.shared.items():
+    for name, rules in around.shared.items():
         present = state.foreign.get(name, ())
         missing = tuple(text for text in rules if not any(same(text, other) for other in present))
         if missing:
             changes.shared[name] = missing
             if name not in state.foreign:
                 changes.created.add(name)
-
-
-def holds(state: State, fragments: Iterable[Fragment], around: Tables) -> bool:
-    """Whether there is no difference between the kernel's state and what these make together."""
-    left = dict(state.chains)
-    for fragment in fragments:
-        for name, rules in fragment.chains.items():
-            held = left.pop(name, None)
-            if held is None or not _alike(held, rules):
-                return False
-    changes = Changes()
-    _clear(changes, state, left)
-    _surround(changes, state, around)
-    return not changes
+    return changes
 
 
 def way_back(state: State, changes: Changes) -> Changes:
