@@ -31,7 +31,6 @@ from .tables import ChainName, Change, Rules
 # How often somebody who doesn't heed the lock may write between our look at a table and our commit.
 _PATIENCE = 5
 _LOCK_POLL = 0.05
-_NAMES = {IPFamily.IPV4: "ip_tables_names", IPFamily.IPV6: "ip6_tables_names"}
 
 # include/uapi/linux/netfilter: x_tables.h, xt_comment.h and, in its third revision, xt_conntrack.h.
 _HEADER = struct.Struct("=H29sB")

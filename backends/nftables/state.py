@@ -85,4 +85,4 @@ def _elements(netlink: NetfilterSocket, layout: Layout, spec: SetSpec) -> dict[b
     codec = ElementCodec(spec)
     if spec.data is not None:
         return {**netlink.dump_pairs(layout.table, codec)}
-    return dict.fromkeys(netlink.dump_keys(layout.table, codec))
+    return {**netlink.dump_keys(layout.table, codec)}

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from errno import EINTR, ENOBUFS, ENOENT, ERESTART
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from . import constants as nf
 from . import framing, objects
@@ -27,6 +27,8 @@ from .messages import Operation, Table, element_lists, set_reference
 from .objects import ChainInfo, RuleInfo, SetInfo, TableInfo
 from .sets import SetSpec
 
+D = TypeVar("D", bound=Sized)
+
 SEND_BUFFER = 1 << 28
 """Bytes one transaction may take: it has to go out in a single send."""
 
@@ -36,6 +38,8 @@ RECEIVE_BUFFER = 1 << 24
 # The kernel sends dumps in pieces of at most 32 KiB (netlink_recvmsg); acknowledgements are tiny.
 _RECEIVE_SIZE = 1 << 16
 _DUMP_ATTEMPTS = 8
+# How often elements are asked for again that a dump lacks. They may also be those of a transaction under way.
+_WHOLE_ATTEMPTS = 3
 # So many keys always fit into one list of elements, and their answers, a buffer of some KiB for each,
 # into the receive buffer.
 _GET_AT_ONCE = 500
@@ -205,7 +209,8 @@ class NetfilterSocket:
 
         The kernel walks the set from its start for every 32 KiB it hands out, so this takes quadratic
         time: 5 ms for 10,000 elements, 0.5 s for 120,000. Elements may be missing from the answer when
-        the kernel happened to be resizing the set's hash table.
+        the kernel happened to be resizing the set's hash table, as it does for some milliseconds after many
+        were added.
 
         Raises:
             NetlinkError: ``ENOENT``, there is no such table or set.
@@ -213,15 +218,45 @@ class NetfilterSocket:
         return [element for part in self._dump_lists(where, name) for element in parse_elements(part)]
 
     def dump_pairs(self, where: Table, codec: ElementCodec) -> dict[bytes, bytes | Verdict]:
-        """Keys and data of a map without intervals; for large maps faster than :meth:`dump_elements`."""
-        pairs: dict[bytes, bytes | Verdict] = {}
-        for part in self._dump_lists(where, codec.spec.name):
-            pairs.update(codec.parse_pairs(part))
-        return pairs
+        """Keys and data of a map without intervals or timeouts; for large maps faster than `dump_elements`.
 
-    def dump_keys(self, where: Table, codec: ElementCodec) -> Iterator[bytes]:
-        """The keys of a set without intervals, likewise, and without holding on to all of them."""
-        return (key for part in self._dump_lists(where, codec.spec.name) for key in codec.parse_keys(part))
+        None is missing where the kernel tells how many there are (Linux 6.16).
+        """
+
+        def taken(parts: Iterator[bytes]) -> dict[bytes, bytes | Verdict]:
+            pairs: dict[bytes, bytes | Verdict] = {}
+            for part in parts:
+                pairs.update(codec.parse_pairs(part))
+            return pairs
+
+        return self._dump_whole(where, codec.spec.name, taken)
+
+    def dump_keys(self, where: Table, codec: ElementCodec) -> dict[bytes, None]:
+        """The keys of a set without intervals or timeouts, likewise."""
+
+        def taken(parts: Iterator[bytes]) -> dict[bytes, None]:
+            return dict.fromkeys(key for part in parts for key in codec.parse_keys(part))
+
+        return self._dump_whole(where, codec.spec.name, taken)
+
+    def _dump_whole(self, where: Table, name: str, taken: Callable[[Iterator[bytes]], D]) -> D:
+        """What is taken from a set's elements, asked again while the kernel has more than it told of."""
+        found = taken(self._dump_lists(where, name))
+        for _ in range(_WHOLE_ATTEMPTS):
+            if len(found) >= self.count_elements(where, name):
+                break
+            found = taken(self._dump_lists(where, name))
+        return found
+
+    def count_elements(self, where: Table, name: str) -> int:
+        """How many elements a set or map has; 0 where the kernel doesn't tell.
+
+        Raises:
+            NetlinkError: ``ENOENT``, there is no such table or set.
+        """
+        reference = string(nf.NFTA_SET_TABLE, where.name) + string(nf.NFTA_SET_NAME, name)
+        answer = self._ask(nf.NFT_MSG_GETSET, where.family, reference, f"count elements of {where} {name}")
+        return int.from_bytes(table(answer, framing.NFGENMSG_SIZE).get(nf.NFTA_SET_COUNT, b""))
 
     def _dump_lists(self, where: Table, name: str) -> Iterator[bytes]:
         bodies = self._dump(
