@@ -356,4 +356,4 @@ def made(kind: Kind, plain: object) -> ApiObject:
 
 
 TestEngineMachine = EngineMachine.TestCase
-TestEngineMachine.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestEngineMachine.settings = settings(max_examples=3 * settings().max_examples // 2, stateful_step_count=30)
