@@ -89,7 +89,7 @@ class Scene(NamedTuple):
         """Whether chains that somebody flushes come back soon."""
         before = self.saved()
         run(self.node, "iptables-nft", "-t", "nat", "-F")
-        return self.becomes(lambda: rules(self.saved()) == rules(before), seconds=5.0)
+        return self.becomes(lambda: rules(self.saved()) == rules(before), seconds=8.0)
 
     def waits(self) -> bool:
         """Whether a change that comes soon after another has to wait."""
