@@ -134,19 +134,6 @@ def test_without_sctp_what_needs_it_is_not_played_and_the_rest_is(tmp_path: Path
     )
 
 
-def test_on_several_processes_the_report_is_one(tmp_path: Path) -> None:
-    status, output, report = hold(tmp_path, "--backend", "memory", "--profile", "core", "-n", "2")
-    assert status == 0, output
-    [backend] = report.backends
-    assert (backend.verdict, backend.because) == (Verdict.CONFORMANT, "")
-    assert backend.chosen == len(report.results) > 500
-    assert backend.capabilities["IPv6"]["sctp"].level == "supported"
-    assert backend.false_alarms > 0
-    assert {result.core for result in report.results} == {True}
-    assert {result.case for result in report.results} == set(report.suite.cases)
-    assert not report.suite.trimmed
-
-
 def test_without_a_folder_for_temporary_files(tmp_path: Path) -> None:
     """Nothing can be played then, and no report be written."""
     folders = " ".join(path for path in ("/tmp", "/var/tmp", "/usr/tmp") if Path(path).is_dir())
