@@ -55,8 +55,7 @@ Asked = tuple[Lab, Sequence[ServiceFrontends]]
 FIGURES = {
     "program_s": "program s",
     "change_s": "change s",
-    "read_back_s": "read s",
-    "read_again_s": "again s",
+    "read_back_s": "audit s",
     "kernel_mb": "kernel MB",
     "first_packet_us": "1st µs",
     "growth": "growth",
@@ -83,9 +82,6 @@ def measure(labs: tuple[Lab, Lab], variant: Variant, layout: str, size: Size) ->
             result["first_packet_any_us"] = first_packet(lab, services)
             result["change_s"], model = changes(lab, dataplane, model, services)
             result["read_back_s"] = read_back(lab, dataplane, model)
-            # Only the legacy variant can tell in process that nothing has changed.
-            again = variant is Variant.LEGACY
-            result["read_again_s"] = read_back(lab, dataplane, model) if again else result["read_back_s"]
         finally:
             lab.node.run(dataplane.dataplane_cleanup)
             lab.node.run(dataplane.dataplane_close)

@@ -23,7 +23,7 @@ from .form import is_lean
 from .image import NAME, Image, Others
 from .kernel import Refused, Tools, Variant, allow_localnet, choose
 from .observe import observed
-from .planner import compared, difference, removal
+from .planner import difference, removal
 from .probe import DEFAULT_INSTANCE, Found, check_permitted, examine, probe
 from .sets import Sets
 from .skeleton import CANARIES
@@ -81,7 +81,7 @@ class IptablesDataplane:
             return observed(self._family, self._found().means, state)
         image = self._image_for(meant, lean=state.lean)
         chains = (held for fragment in image.fragments(meant) for held in fragment.chains.items())
-        left = compared(state, chains, image.around())
+        left = difference(state, image.around(), chains)
         return observed(self._family, self._found().means, state, left) if left else expected(meant)
 
     @hookimpl

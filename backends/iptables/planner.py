@@ -9,21 +9,21 @@ from .state import State
 from .tables import ChainName, Change, Rules, Tables, nat
 
 
-def difference(state: State, tables: Tables, *, keep_others: bool = False) -> Changes:
+def difference(
+    state: State,
+    tables: Tables,
+    chains: Iterable[tuple[ChainName, Rules]] | None = None,
+    *,
+    keep_others: bool = False,
+) -> Changes:
     """What leads from the kernel's state to ours; with ``keep_others`` no chain goes.
 
-    One that others lead to can't go: it is emptied, and stays.
+    One that others lead to can't go: it is emptied, and stays. ``chains`` are ours, where they come one by
+    one and not with the tables.
     """
-    return compared(state, tables.chains.items(), tables, keep_others=keep_others)
-
-
-def compared(
-    state: State, chains: Iterable[tuple[ChainName, Rules]], around: Tables, *, keep_others: bool = False
-) -> Changes:
-    """As `difference`, of chains that come one by one, and what ``around`` has for other chains."""
     changes = Changes(held=state.chains)
     stale = {} if keep_others else dict(state.chains)
-    for name, rules in chains:
+    for name, rules in tables.chains.items() if chains is None else chains:
         stale.pop(name, None)
         held = state.chains.get(name)
         if held is None or not _alike(held, rules):
@@ -32,11 +32,11 @@ def compared(
     for name in stale:
         if name not in used or state.chains[name]:
             changes.chains[name] = Change(state.chains[name], () if name in used else None)
-    for base, rules in around.jumps.items():
+    for base, rules in tables.jumps.items():
         held = state.jumps(base)
         if not _alike(held, rules):
             changes.jumps[base] = Change(held, rules)
-    for name, rules in around.shared.items():
+    for name, rules in tables.shared.items():
         present = state.foreign.get(name, ())
         missing = tuple(text for text in rules if not any(same(text, other) for other in present))
         if missing:

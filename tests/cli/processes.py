@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pointsman.conformance.lab.netns import Namespace
+from tests.conftest import SBIN
+
 POINTSMAN = [sys.executable, "-m", "pointsman"]
 PATIENCE = 30  # seconds: a safety net, not a measure
 
@@ -28,6 +31,15 @@ def pointsman(*arguments: str, path: Path | None = None) -> "subprocess.Complete
         env=environment(path),
         check=False,
     )
+
+
+def inside(namespace: Namespace, *command: str, text: str | None = None) -> str:
+    """What a program of the system's prints, run in a network namespace; ``text`` is what it reads."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
+    done = namespace.run(
+        subprocess.run, command, input=text, env={"PATH": path}, capture_output=True, text=True, check=True
+    )
+    return str(done.stdout)
 
 
 def environment(path: Path | None = None) -> dict[str, str]:

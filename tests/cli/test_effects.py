@@ -4,9 +4,7 @@ Flags that get along are tried together, and the same program without them is lo
 it shows as well would prove nothing.
 """
 
-import os
 import re
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,18 +15,17 @@ import pytest
 from pyroute2 import IPRoute
 
 from pointsman.backends.ipvs.netlink import IpvsSocket
-from pointsman.backends.ipvs.servers import Timeouts
 from pointsman.cli.document import document
 from pointsman.conformance.apiserver import ApiServer
 from pointsman.conformance.lab.netns import Namespace
-from tests.conftest import SBIN
+from tests.backends.ipvs.driven import timeouts
 from tests.plugins.http.clients import TIMEOUT, ask
 from tests.plugins.system import test_sysctls
 
 from . import test_kube_proxy, test_observing
 from .configuration import test_engine
 from .manifests import endpoint_slice, service
-from .processes import Running, running
+from .processes import Running, inside, running
 from .test_kube_proxy import nft
 
 HEALTH, STATUS = 10256, 10249
@@ -79,7 +76,7 @@ class Scene(NamedTuple):
 
     def saved(self) -> str:
         """What iptables holds."""
-        return run(self.node, "iptables-nft-save")
+        return inside(self.node, "iptables-nft-save")
 
     def asked(self, **query: str) -> bool:
         """Whether the API server was asked for this."""
@@ -88,7 +85,7 @@ class Scene(NamedTuple):
     def mends(self) -> bool:
         """Whether chains that somebody flushes come back soon."""
         before = self.saved()
-        run(self.node, "iptables-nft", "-t", "nat", "-F")
+        inside(self.node, "iptables-nft", "-t", "nat", "-F")
         return self.becomes(lambda: rules(self.saved()) == rules(before), seconds=8.0)
 
     def waits(self) -> bool:
@@ -114,13 +111,6 @@ class Scene(NamedTuple):
         return any(all(word in line for word in words) for line in self.process.lines)
 
 
-def run(node: Namespace, *command: str) -> str:
-    """What a program of iptables' prints."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
-    said: str = node.run(subprocess.check_output, command, env={"PATH": path}, text=True)
-    return said
-
-
 def rules(saved: str) -> list[str]:
     """The rules of a dump, without what they have counted."""
     return [line for line in saved.splitlines() if line.startswith(("*", "-A"))]
@@ -129,15 +119,6 @@ def rules(saved: str) -> list[str]:
 def routes_localnet() -> bool:
     """Whether loopback addresses are routed."""
     return Path("/proc/sys/net/ipv4/conf/all/route_localnet").read_text("ascii") == "1\n"
-
-
-def timeouts() -> Timeouts:
-    """How long IPVS remembers."""
-    ipvs = IpvsSocket()
-    try:
-        return ipvs.timeouts()
-    finally:
-        ipvs.close()
 
 
 def schedulers() -> set[str]:

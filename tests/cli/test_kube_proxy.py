@@ -13,12 +13,11 @@ import yaml
 from pointsman.cli.document import document
 from pointsman.conformance.apiserver import ApiServer
 from pointsman.conformance.lab.netns import Namespace
-from tests.conftest import SBIN
 
 from .configuration.told import HEAD, KUBEADM
 from .manifests import endpoint_slice, folder, service
 from .paper import Paper
-from .processes import PATIENCE, pointsman, running
+from .processes import PATIENCE, inside, pointsman, running
 
 OBJECTS = "pointsman: {{source: 'files:{}'}}\n"
 
@@ -240,6 +239,4 @@ def test_kubeadms_daemon_set_changes_its_image_and_nothing_else(tmp_path: Path, 
 
 
 def nft(namespace: Namespace, *arguments: str) -> str:
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
-    said: str = namespace.run(subprocess.check_output, ["nft", *arguments], env={"PATH": path}, text=True)
-    return said
+    return inside(namespace, "nft", *arguments)

@@ -1,8 +1,6 @@
 """What kube-proxy left goes, in each of its modes; what is others' stays."""
 
-import os
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +13,10 @@ from pointsman.cli.succession import predecessors
 from pointsman.conformance.lab.netns import Namespace
 from pointsman.core.config import ProxyConfig
 from pointsman.core.plugins import Plugins
-from tests.conftest import SBIN
 
 from .manifests import folder
 from .paper import Paper
-from .processes import pointsman, running
+from .processes import inside, pointsman, running
 
 NAT = """\
 *nat
@@ -82,14 +79,6 @@ def namespace() -> Iterator[Namespace]:
         yield made
 
 
-def run(namespace: Namespace, *command: str, text: str | None = None) -> str:
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
-    done = namespace.run(
-        subprocess.run, command, input=text, env={"PATH": path}, capture_output=True, text=True, check=True
-    )
-    return str(done.stdout)
-
-
 def test_CLN_04_the_chains_that_go_and_those_that_stay() -> None:
     nat, filters = (list(step.lines()) for step in removal(NAT))
     assert (nat[0], filters[0]) == ("*nat", "*filter")
@@ -115,12 +104,12 @@ def test_the_chains_of_an_instance_of_ours_stay() -> None:
 @pytest.mark.program("nft", "iptables-nft-restore", "iptables-nft-save", "ip")
 def test_CLN_01_cleanup_removes_what_kube_proxy_left_in_each_mode(namespace: Namespace) -> None:
     for family in ("ip", "ip6"):
-        run(namespace, "nft", "add", "table", family, "kube-proxy")
-    run(namespace, "nft", "add", "table", "inet", "kube-proxy")  # by its family, somebody else's
-    run(namespace, "iptables-nft-restore", text=NAT)
+        inside(namespace, "nft", "add", "table", family, "kube-proxy")
+    inside(namespace, "nft", "add", "table", "inet", "kube-proxy")  # by its family, somebody else's
+    inside(namespace, "iptables-nft-restore", text=NAT)
     # kube-proxy's is a dummy, which not every kernel has; its name is what counts.
-    run(namespace, "ip", "link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "other")
-    run(namespace, "ip", "address", "add", "10.96.0.10/32", "dev", "kube-ipvs0")
+    inside(namespace, "ip", "link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "other")
+    inside(namespace, "ip", "address", "add", "10.96.0.10/32", "dev", "kube-ipvs0")
     done = namespace.run(pointsman, "run", "--cleanup")
     assert (done.returncode, done.stderr) == (0, "")
     removed = [line for line in done.stdout.splitlines() if line.endswith(": removed")]
@@ -129,14 +118,14 @@ def test_CLN_01_cleanup_removes_what_kube_proxy_left_in_each_mode(namespace: Nam
         "kube-proxy's iptables-nft chains for IPv4: removed",
         "kube-proxy's virtual servers: removed",
     ]
-    tables = run(namespace, "nft", "list", "tables").split("\n")
+    tables = inside(namespace, "nft", "list", "tables").split("\n")
     assert "table inet kube-proxy" in tables
     assert not {"table ip kube-proxy", "table ip6 kube-proxy"} & set(tables)
-    left = run(namespace, "iptables-nft-save")
+    left = inside(namespace, "iptables-nft-save")
     assert "KUBE-SERVICES" not in left
     for kept in ("KUBE-MARK-MASQ", "KUBE-FIREWALL", "-A PREROUTING -j OTHER", "KUBE-KUBELET-CANARY"):
         assert kept in left
-    assert "kube-ipvs0" not in run(namespace, "ip", "link")
+    assert "kube-ipvs0" not in inside(namespace, "ip", "link")
     again = namespace.run(pointsman, "run", "--cleanup")
     assert again.returncode == 0
     assert "removed" not in again.stdout
@@ -197,15 +186,15 @@ def test_CLN_02_the_rules_of_another_mode_go_once_ours_are_there(
     with running("run", source, "--proxy-mode=nftables", popen=namespace.popen) as process:
         process.wait_for("ready")
         process.end()
-    run(namespace, "nft", "add", "table", "ip", "kube-proxy")
-    before = run(namespace, "nft", "list", "tables")
+    inside(namespace, "nft", "add", "table", "ip", "kube-proxy")
+    before = inside(namespace, "nft", "list", "tables")
     paper = Paper(tmp_path)
     with running("run", source, "--proxy-mode=paper", popen=namespace.popen, path=paper.path) as process:
         process.wait_for("predecessor_removed", "nftables IPv6", after=process.wait_for("ready"))
         process.end()
     assert "pointsman" in before
     # kube-proxy's is not ours to remove where objects don't come from its API server.
-    assert run(namespace, "nft", "list", "tables") == "table ip kube-proxy\n"
+    assert inside(namespace, "nft", "list", "tables") == "table ip kube-proxy\n"
 
 
 def test_CLN_02_only_who_has_the_usual_name_takes_kube_proxys_place() -> None:

@@ -3,7 +3,6 @@
 What stands for kube-proxy is the rules that its nftables mode makes for one Service.
 """
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tests.backends.serving import PODS, serving_lab
 
 from .faulty import CLIENT, CONFIG, NODE_OBJECT, STEADY, all_answered
 from .manifests import endpoint_slice, service
-from .processes import pointsman, running
+from .processes import inside, pointsman, running
 from .test_kube_proxy import nft
 
 KUBE_PROXY = """\
@@ -62,7 +61,7 @@ def test_clients_are_served_on_the_way_there_and_open_connections_back(tmp_path:
     rules = KUBE_PROXY.format(vip=STEADY, pod=pod)
 
     def kube_proxy_starts() -> None:
-        lab.node.run(subprocess.run, ["nft", "-f", "-"], input=rules, text=True, check=True)
+        inside(lab.node, "nft", "-f", "-", text=rules)
 
     kube_proxy_starts()
     with ApiServer(run=lab.node.run) as server, open_connection(lab[CLIENT], STEADY, 80) as old:

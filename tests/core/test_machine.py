@@ -356,4 +356,6 @@ def made(kind: Kind, plain: object) -> ApiObject:
 
 
 TestEngineMachine = EngineMachine.TestCase
-TestEngineMachine.settings = settings(max_examples=3 * settings().max_examples // 2, stateful_step_count=30)
+TestEngineMachine.settings = settings(
+    max_examples=max(150, 3 * settings().max_examples), stateful_step_count=30
+)

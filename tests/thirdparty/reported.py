@@ -27,4 +27,4 @@ def test_processes_make_one_report(report: Report) -> None:
 def test_what_the_example_can_do_is_told_for_both_families(report: Report) -> None:
     [backend] = report.backends
     for family in ("IPv4", "IPv6"):
-        assert backend.capabilities[family]["cluster-ip"].level == "supported"
+        assert backend.capabilities[family]["sctp"].level == "supported"

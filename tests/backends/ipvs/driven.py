@@ -8,7 +8,7 @@ from pointsman.backends.ipvs.dataplane import IpvsDataplane
 from pointsman.backends.ipvs.netlink import IpvsSocket
 from pointsman.backends.ipvs.places import block
 from pointsman.backends.ipvs.plugin import IpvsOptions
-from pointsman.backends.ipvs.servers import Request, Server, Service
+from pointsman.backends.ipvs.servers import Request, Server, Service, Timeouts
 from pointsman.backends.ipvs.state import read
 from pointsman.conformance.lab import Namespace
 from pointsman.core.addresses import IPFamily
@@ -81,5 +81,14 @@ def _request(requests: tuple[Request, ...]) -> None:
     ipvs = IpvsSocket()
     try:
         ipvs.commit(requests)
+    finally:
+        ipvs.close()
+
+
+def timeouts() -> Timeouts:
+    """For how long IPVS remembers, in the namespace of whoever asks."""
+    ipvs = IpvsSocket()
+    try:
+        return ipvs.timeouts()
     finally:
         ipvs.close()

@@ -39,7 +39,7 @@ from pointsman.core.model import Model, Protocol
 from pointsman.core.packet import Verdict
 from pointsman.core.plan import advance
 from tests import strategies
-from tests.backends.ipvs.driven import INSTANCE, Driven
+from tests.backends.ipvs.driven import INSTANCE, Driven, timeouts
 from tests.backends.nftables.models import seed
 
 pytestmark = pytest.mark.netns
@@ -260,19 +260,19 @@ def test_IPVS_03_timeouts_are_set_and_those_that_are_0_stay(namespace: Namespace
     plain = Driven(namespace, IPFamily.IPV4)
     try:
         plain.sync(seed(IPFamily.IPV4), full=True)
-        before = namespace.run(_timeouts)
+        before = namespace.run(timeouts)
         assert all(before)
     finally:
         plain.close()
     kernel = Driven(namespace, IPFamily.IPV4, IpvsOptions(tcp_timeout=901.5, udp_timeout=77))
     try:
         assert kernel.sync(seed(IPFamily.IPV4), full=True).writes
-        assert namespace.run(_timeouts) == Timeouts(902, before.tcp_fin, 77)
+        assert namespace.run(timeouts) == Timeouts(902, before.tcp_fin, 77)
         kernel.restart()
         assert kernel.sync(kernel.model, full=True).writes == 0
         kernel.restart(IpvsOptions(tcp_fin_timeout=33, udp_timeout=78))
         assert kernel.sync(kernel.model, full=True).writes
-        assert namespace.run(_timeouts) == Timeouts(902, 33, 78)
+        assert namespace.run(timeouts) == Timeouts(902, 33, 78)
     finally:
         kernel.close()
 
@@ -286,7 +286,7 @@ def test_IPVS_03_timeouts_that_somebody_changes_are_seen_and_mended(namespace: N
         namespace.run(_set_timeouts, Timeouts(701, 99, 70))
         assert kernel.observe().strange == ("IPVS' time-outs are 701/99/70 s, not 700/99/70 s",)
         assert kernel.sync(kernel.model, full=True).writes == 1
-        assert namespace.run(_timeouts) == Timeouts(700, 99, 70)
+        assert namespace.run(timeouts) == Timeouts(700, 99, 70)
         assert kernel.observe() == expected(kernel.model)
     finally:
         kernel.close()
@@ -296,7 +296,7 @@ def test_IPVS_03_the_longest_timeout_is_one_that_the_kernel_takes(namespace: Nam
     kernel = Driven(namespace, IPFamily.IPV4, IpvsOptions(tcp_timeout=1e9))
     try:
         kernel.sync(seed(IPFamily.IPV4), full=True)
-        assert namespace.run(_timeouts).tcp == 2147483
+        assert namespace.run(timeouts).tcp == 2147483
         assert kernel.observe() == expected(kernel.model)
     finally:
         kernel.close()
@@ -333,14 +333,6 @@ def test_IPVS_02_a_setting_that_somebody_changes_is_mended_and_only_in_our_names
         assert kernel.observe() == expected(kernel.model)
         kernel.close()
         assert other.run(held) == before
-
-
-def _timeouts() -> Timeouts:
-    ipvs = IpvsSocket()
-    try:
-        return ipvs.timeouts()
-    finally:
-        ipvs.close()
 
 
 def test_foreign_virtual_servers_are_left_alone(kernel: Driven) -> None:
